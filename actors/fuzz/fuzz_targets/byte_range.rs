@@ -1,0 +1,6 @@
+//! The `Range` header.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    callboard_fuzz::byte_range(bytes);
+});

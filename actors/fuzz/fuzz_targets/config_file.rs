@@ -1,0 +1,6 @@
+//! Files of settings.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    callboard_fuzz::config_file(bytes);
+});

@@ -1,0 +1,6 @@
+//! Ids and their beginnings.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    callboard_fuzz::id_prefix(bytes);
+});

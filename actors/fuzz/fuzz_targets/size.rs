@@ -1,0 +1,6 @@
+//! Sizes and the other units of settings.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    callboard_fuzz::size(bytes);
+});

@@ -1,0 +1,66 @@
+//! The only place that asks for the time, and mints the ids that are ordered by it.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use uuid::Uuid;
+
+use crate::model::{ClusterId, JobId, NodeId};
+
+/// A point on the monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Instant);
+
+impl Moment {
+    /// Time since this moment.
+    pub fn elapsed(self) -> Duration {
+        #[allow(clippy::disallowed_methods, reason = "this room is the one that asks")]
+        Instant::now().saturating_duration_since(self.0)
+    }
+
+    /// Whole microseconds since this moment.
+    pub fn elapsed_us(self) -> u64 {
+        u64::try_from(self.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Whole milliseconds since this moment.
+    pub fn elapsed_ms(self) -> u64 {
+        u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Now, on the monotonic clock.
+#[allow(clippy::disallowed_methods, reason = "this room is the one that asks")]
+pub fn moment() -> Moment {
+    Moment(Instant::now())
+}
+
+/// Now, as Unix milliseconds.
+#[allow(clippy::disallowed_methods, reason = "this room is the one that asks")]
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A new job id. Ids minted later sort later.
+#[allow(clippy::disallowed_methods, reason = "this room is the one that mints")]
+pub fn new_job_id() -> JobId {
+    JobId(Uuid::now_v7())
+}
+
+/// A new request id, also time-ordered.
+#[allow(clippy::disallowed_methods, reason = "this room is the one that mints")]
+pub fn new_request_id() -> Uuid {
+    Uuid::now_v7()
+}
+
+/// A new cluster id.
+#[allow(clippy::disallowed_methods, reason = "this room is the one that mints")]
+pub fn new_cluster_id() -> ClusterId {
+    ClusterId(Uuid::now_v7())
+}
+
+/// A new node id.
+#[allow(clippy::disallowed_methods, reason = "this room is the one that mints")]
+pub fn new_node_id() -> NodeId {
+    NodeId(Uuid::now_v7())
+}

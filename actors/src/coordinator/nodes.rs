@@ -1,0 +1,305 @@
+//! The Coordinator and its nodes: leases, assignments, reports and losses. What a report means is decided in `link`,
+//! what it does to a job in `transition`; here the two are carried out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use tokio::sync::oneshot;
+
+use super::Coordinator;
+use super::commit::Then;
+use crate::clock;
+use crate::link::{Assignment, CancelOrder};
+use crate::model::{
+    AttemptId, AttemptRecord, Incarnation, JobEvent, JobId, JobState, Moved, NodeId, OnLost, Status,
+    transition,
+};
+use crate::protocol::notices::{JobChange, JobChangeKind};
+use crate::protocol::runner::{AssignAttempts, CancelAttempt, RegisterError, RegisterRunner, Registration};
+use crate::protocol::scheduling::{EnqueueJobs, ReleaseSlot, RunnerLost, StartJobs, WithdrawJobs};
+use crate::store::StoreOp;
+
+pub(super) use super::Node;
+
+/// A question to the Scheduler, asked after a commit.
+pub(super) enum Ask {
+    /// These wait again, before all others.
+    Requeue { jobs: Vec<JobId> },
+    /// Slots are free.
+    Release { node: NodeId, incarnation: Incarnation, count: u32 },
+}
+
+impl Coordinator {
+    /// Commits or refuses each proposal.
+    fn start_jobs(&mut self, proposals: StartJobs, ctx: &mut Context<Self>) {
+        let mut refused: HashMap<(NodeId, Incarnation), u32> = HashMap::new();
+        for placement in proposals.placements {
+            let (job, node, incarnation) = (placement.job, placement.node, placement.incarnation);
+            let ready = self
+                .nodes
+                .get(&node)
+                .is_some_and(|node| node.link.incarnation() == incarnation && node.link.is_ready());
+            let event = JobEvent::Leased { node, incarnation };
+            let from = match self.live.get(&job) {
+                Some(live) if ready && !live.ending && matches!(live.state, JobState::Queued(_)) => {
+                    live.state.epoch()
+                }
+                _ => {
+                    *refused.entry((node, incarnation)).or_default() += 1;
+                    continue;
+                }
+            };
+            if self.apply(job, event) == Applied::Changed {
+                let want_spec = !self.specs.has(job);
+                let op = StoreOp::Lease { job, from, node, incarnation, want_spec };
+                self.push(op, Then::Leased { job, node, incarnation });
+            }
+        }
+        let asks =
+            refused.into_iter().map(|((node, incarnation), count)| Ask::Release { node, incarnation, count });
+        self.ask_scheduler(asks.collect(), ctx);
+        self.flush(ctx);
+    }
+
+    /// Moves a live job: in memory at once, or, when this is its end, by a terminal record on its way to the disk.
+    pub(super) fn apply(&mut self, job: JobId, event: JobEvent) -> Applied {
+        let Some(live) = self.live.get_mut(&job).filter(|live| !live.ending) else {
+            return Applied::Nothing;
+        };
+        match transition(&live.state, event, clock::now_ms()) {
+            Ok(Moved::To(JobState::Ended(outcome))) => {
+                let from = live.state.status();
+                live.ending = true;
+                let (epoch, outcome) = (live.state.epoch(), Arc::new(*outcome));
+                let op = StoreOp::Finish { job, epoch, outcome: Arc::clone(&outcome) };
+                self.push(op, Then::Finished { job, outcome, from, ticket: None });
+                Applied::Ending
+            }
+            Ok(Moved::To(state)) => {
+                live.state = state;
+                Applied::Changed
+            }
+            Ok(Moved::Unchanged) => Applied::Nothing,
+            Err(illegal) => {
+                log::error!(job:% = job; "{illegal}");
+                Applied::Nothing
+            }
+        }
+    }
+
+    /// Sends what was leased to its nodes, one message a node.
+    pub(super) fn send_assignments(&mut self, attempts: Vec<AttemptId>, ctx: &mut Context<Self>) {
+        let mut by_node: HashMap<NodeId, Vec<Assignment>> = HashMap::new();
+        for attempt in attempts {
+            let lease = self.live.get(&attempt.job).and_then(|live| live.state.lease());
+            let lease = lease.filter(|lease| lease.cancel.is_none() && lease.tally.epoch == attempt.epoch);
+            if let (Some(lease), Some(spec)) = (lease, self.specs.get(attempt.job)) {
+                let assignment =
+                    Assignment { attempt, spec: Arc::clone(spec), started_before: lease.tally.started };
+                by_node.entry(lease.node).or_default().push(assignment);
+            }
+        }
+        for (id, assignments) in by_node {
+            let Some(node) = self.nodes.get_mut(&id) else {
+                continue;
+            };
+            let count = assignments.len() as u64;
+            self.setup.meter.attempts_assigned.add(count);
+            let jobs: Vec<JobId> = assignments.iter().map(|assignment| assignment.attempt.job).collect();
+            let command = node.link.assign(assignments);
+            let sent = node.handle.assign.send(AssignAttempts { command });
+            let began = clock::moment();
+            ctx.spawn(sent.into_actor(self).map(move |answer, coordinator, ctx| match answer {
+                Ok(Ok(())) => {
+                    let took_us = began.elapsed_us();
+                    for id in jobs {
+                        let what = JobChangeKind::Dispatched { took_us };
+                        coordinator.push_after(Then::Tell(Some(JobChange { id, what })));
+                    }
+                    coordinator.flush(ctx);
+                }
+                // Its next whole inventory tells whether it took them.
+                Ok(Err(error)) => coordinator.distrust(id, &error),
+                Err(error) => coordinator.distrust(id, &error),
+            }));
+        }
+    }
+
+    /// Tells the node that holds the job to end it, as its standing wish says.
+    pub(super) fn send_cancel(&mut self, job: JobId, ctx: &mut Context<Self>) {
+        let Some(lease) = self.live.get(&job).and_then(|live| live.state.lease()) else {
+            return;
+        };
+        let Some(wish) = &lease.cancel else { return };
+        let order = CancelOrder { attempt: AttemptId::new(job, lease.tally.epoch), grace_ms: wish.grace_ms };
+        let id = lease.node;
+        self.order_cancels(id, vec![order], ctx);
+    }
+
+    /// Something that was told to the node may not have reached it: its whole inventory decides.
+    fn distrust(&mut self, id: NodeId, error: &dyn std::fmt::Display) {
+        log::warn!(node:% = id; "a command had no answer: {error}");
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.link.distrust();
+        }
+    }
+
+    pub(super) fn order_cancels(&mut self, id: NodeId, orders: Vec<CancelOrder>, ctx: &mut Context<Self>) {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        let command = node.link.cancel(orders);
+        let sent = node.handle.cancel.send(CancelAttempt { command });
+        ctx.spawn(sent.into_actor(self).map(move |answer, coordinator, _| match answer {
+            Ok(Ok(())) => {}
+            // The wish stands in the records: it is told again when the node's inventory has been read.
+            Ok(Err(error)) => coordinator.distrust(id, &error),
+            Err(error) => coordinator.distrust(id, &error),
+        }));
+    }
+
+    /// Where a live job stands.
+    pub(super) fn state_of(&self, job: JobId) -> Option<JobState> {
+        self.live.get(&job).map(|live| live.state.clone())
+    }
+
+    pub(super) fn withdraw(&self, jobs: Vec<JobId>) {
+        if !jobs.is_empty() {
+            // Bounded: one per cancel or failed submit, and those are bounded by permits.
+            self.peers.withdraw.do_send(WithdrawJobs { jobs });
+        }
+    }
+
+    pub(super) fn release_slots(&self, node: NodeId, incarnation: Incarnation, count: u32) {
+        // Bounded: one per failed commit.
+        self.peers.release.do_send(ReleaseSlot { node, incarnation, count });
+    }
+
+    /// Asks the Scheduler, and commits when it has answered.
+    pub(super) fn ask_scheduler(&mut self, asks: Vec<Ask>, ctx: &mut Context<Self>) {
+        for ask in asks {
+            match ask {
+                Ask::Requeue { jobs } => {
+                    let asked = self.peers.enqueue.send(EnqueueJobs { jobs, at_front: true });
+                    self.flush_after(asked, ctx);
+                }
+                Ask::Release { node, incarnation, count } => {
+                    let asked = self.peers.release.send(ReleaseSlot { node, incarnation, count });
+                    self.flush_after(asked, ctx);
+                }
+            }
+        }
+    }
+
+    /// The attempt is gone: the job waits again, or ends.
+    pub(super) fn lose(&mut self, attempt: AttemptId, why: String) -> Option<JobId> {
+        let spec = self.specs.get(attempt.job);
+        let on_lost = spec.map_or(OnLost::Never, |spec| spec.on_lost);
+        let event = JobEvent::Lost {
+            epoch: attempt.epoch,
+            on_lost,
+            max_lost: self.setup.limits.max_lost,
+            why: why.clone(),
+        };
+        log::warn!(attempt:% = attempt, why = why.as_str(); "an attempt was lost");
+        self.put_back(attempt, event, "lost", why)
+    }
+
+    /// The attempt came back unstarted: the job waits again, or ends if someone wants it cancelled.
+    pub(super) fn give_back(&mut self, attempt: AttemptId, why: String) -> Option<JobId> {
+        self.put_back(attempt, JobEvent::Returned { epoch: attempt.epoch }, "returned", why)
+    }
+
+    fn put_back(&mut self, attempt: AttemptId, event: JobEvent, fate: &str, why: String) -> Option<JobId> {
+        let AttemptId { job, epoch } = attempt;
+        let before = self.live.get(&job)?;
+        let node = before.state.lease()?.node;
+        let was_running = before.state.status() == Status::Running;
+        let at_ms = clock::now_ms();
+        let record = AttemptRecord { epoch, node, fate: fate.into(), why, at_ms };
+        let applied = self.apply(job, event);
+        if applied == Applied::Nothing {
+            // Old news, or its end is on the way to the disk: the history has nothing to tell of it.
+            return None;
+        }
+        if let Some(live) = self.live.get_mut(&job) {
+            live.has_history = true;
+            live.start_stored = false;
+        }
+        let (Applied::Changed, Some(state)) = (applied, self.state_of(job)) else {
+            // It ended with this.
+            let ticketless = StoreOp::NoteAttempt { job, attempt: record };
+            self.push(ticketless, Then::Tell(None));
+            return None;
+        };
+        self.specs.unhold(job);
+        let change = JobChange { id: job, what: JobChangeKind::Requeued { was_running } };
+        self.push(StoreOp::Update { job, epoch, state, attempt: Some(record) }, Then::Tell(Some(change)));
+        Some(job)
+    }
+}
+
+/// What an event did to a live job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Applied {
+    /// It stands elsewhere now.
+    Changed,
+    /// It ends: the record is on its way.
+    Ending,
+    /// It was old news, or not a legal move.
+    Nothing,
+}
+
+impl Handler<StartJobs> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, message: StartJobs, ctx: &mut Context<Self>) {
+        self.start_jobs(message, ctx);
+    }
+}
+
+impl Handler<RunnerLost> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, message: RunnerLost, ctx: &mut Context<Self>) {
+        let Some(node) = self.nodes.get_mut(&message.node) else {
+            return;
+        };
+        if node.link.incarnation() != message.incarnation {
+            return;
+        }
+        let attempts: Vec<AttemptId> = node.link.given().collect();
+        if message.given_up {
+            node.link.give_up();
+            node.announced = false;
+        } else {
+            node.link.distrust();
+        }
+        let mut requeued = Vec::new();
+        for attempt in attempts {
+            if message.given_up {
+                requeued.extend(self.lose(attempt, "nothing was heard of its runner for too long".into()));
+            } else {
+                self.apply(attempt.job, JobEvent::Silent { epoch: attempt.epoch });
+            }
+        }
+        self.ask_scheduler(vec![Ask::Requeue { jobs: requeued }], ctx);
+        self.flush(ctx);
+    }
+}
+
+impl Handler<RegisterRunner> for Coordinator {
+    type Result = ResponseFuture<Result<Registration, RegisterError>>;
+
+    fn handle(&mut self, message: RegisterRunner, ctx: &mut Context<Self>) -> Self::Result {
+        if self.draining {
+            return Box::pin(async { Err(RegisterError::Stopping) });
+        }
+        let (reply, answer) = oneshot::channel();
+        let op = StoreOp::RegisterNode { node: message.handle.id };
+        self.push(op, Then::Registered { handle: Box::new(message.handle), reply });
+        self.flush(ctx);
+        Box::pin(async { answer.await.unwrap_or(Err(RegisterError::Stopping)) })
+    }
+}

@@ -1,0 +1,179 @@
+//! Running one attempt as processes on this machine: the `Executor` trait and its implementations.
+//! It knows nothing of queues, actors or stores; its answers are events on a channel.
+
+mod alarm;
+mod capture;
+mod entry;
+mod env;
+mod frame;
+mod keeper;
+mod noop;
+mod process;
+mod spooling;
+mod sys;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::model::{AttemptId, AttemptResult, IsolationReport, JobSpec, Limits, SecretEnv};
+
+pub use entry::{keeper_available, keeper_path, sandbox_entry};
+pub use env::{BaseEnv, DEFAULT_PATH, job_env};
+#[cfg(feature = "testing")]
+pub use frame::count_frames;
+pub use keeper::keeper_main;
+pub use noop::{NoopExecutor, Script};
+pub use process::{ProcessError, ProcessExecutor, kill_survivors};
+
+/// Which of an executor's places a job runs in, counted from 0.
+pub type Slot = u32;
+
+/// One attempt to run.
+#[derive(Clone, Debug)]
+pub struct ExecJob {
+    /// Its name.
+    pub attempt: AttemptId,
+    /// What to run.
+    pub spec: Arc<JobSpec>,
+    /// The whole environment of the job, but for its secrets.
+    pub env: BTreeMap<String, String>,
+    /// Its secret variables. They win over `env`.
+    pub secret_env: SecretEnv,
+}
+
+/// What an executor says. At most a handful of events are under way per slot, so the channel needs no bound.
+#[derive(Debug)]
+pub enum ExecEvent {
+    /// The process runs.
+    Started {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// The attempt is over and nothing of it is left. Its slot is free again.
+    Finished(Box<AttemptResult>),
+    /// Input was taken from the buffer, so that more is welcome, or will never be.
+    InputRoom {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Bytes that [`Executor::write_input`] accepted so far, counted from the beginning of the input: send on
+        /// from here.
+        accepted: u64,
+        /// Whether more input has a reader.
+        open: bool,
+    },
+    /// A slot cannot be used any more (its keeper died, or its lock is held by a survivor).
+    SlotQuarantined {
+        /// Which slot.
+        slot: Slot,
+        /// What happened, one line.
+        why: String,
+    },
+}
+
+/// Where an executor sends its events.
+pub type ExecEvents = mpsc::UnboundedSender<ExecEvent>;
+
+/// Why an executor did not take a job.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExecRefusal {
+    /// Every usable slot is taken.
+    #[error("no free slot")]
+    NoFreeSlot,
+    /// The executor is stopping.
+    #[error("the executor is stopping")]
+    Stopping,
+}
+
+/// Runs attempts. Calls never block; what comes of them is told as events.
+pub trait Executor: 'static {
+    /// Slots that can be used, taken ones included. Shrinks when one is quarantined.
+    fn usable_slots(&self) -> u32;
+
+    /// Starts an attempt in a free slot. Exactly one `Finished` follows each accepted call.
+    ///
+    /// # Errors
+    /// [`ExecRefusal`]; then no event follows.
+    fn start(&mut self, job: ExecJob) -> Result<(), ExecRefusal>;
+
+    /// Ends an attempt: TERM to its tree, KILL `grace_ms` later. Unknown attempts are ignored. A `Finished` with
+    /// `AttemptEnd::Killed` follows, unless the job ended by itself first. A later call with a shorter grace wins.
+    fn kill(&mut self, attempt: AttemptId, grace_ms: u64);
+
+    /// Hands over streamed input that starts `offset` bytes into the whole. Returns the bytes accepted so far (counted
+    /// from the beginning; bytes below it are duplicates and dropped, bytes above it leave a gap and are refused) and
+    /// whether input still has a reader. `end` says that no more will come after these.
+    fn write_input(&mut self, attempt: AttemptId, offset: u64, bytes: &[u8], end: bool) -> (u64, bool);
+
+    /// Takes no more jobs. Running ones go on.
+    fn stop(&mut self);
+
+    /// What isolation its jobs have.
+    fn isolation(&self) -> IsolationReport;
+}
+
+/// How the local process executor is set up.
+#[derive(Clone, Debug)]
+pub struct ProcessConfig {
+    /// Places to run jobs in.
+    pub slots: u32,
+    /// Folder of slot locks (`slots/N.lock`).
+    pub slots_dir: PathBuf,
+    /// Folder of spooled output, one sub-folder an attempt.
+    pub spool_dir: PathBuf,
+    /// The executable that is re-run as keeper (see [`keeper_path`]); without one, jobs are held by their process
+    /// group only, and isolation reports say so.
+    pub keeper_path: Option<PathBuf>,
+    /// The user that jobs run as, when it is not the node's own.
+    pub run_as: Option<RunAs>,
+    /// Folder that a job without `cwd` starts in.
+    pub default_cwd: PathBuf,
+    /// Output kept from the beginning of each stream, in bytes.
+    pub output_head_bytes: u64,
+    /// Output kept from the end, in bytes.
+    pub output_tail_bytes: u64,
+    /// Output at which a job is killed, in bytes.
+    pub output_hard_bytes: u64,
+    /// Output that is handed over with the result and not left in the spool, in bytes.
+    pub output_inline_bytes: u64,
+    /// Longest wait at start for the locks of a former life, in milliseconds.
+    pub lock_wait_ms: u64,
+    /// Files that a job may have open (its soft limit), when that is not what the node itself may. Only a keeper
+    /// process can give its jobs another limit than the node's.
+    pub open_files: Option<u64>,
+}
+
+impl ProcessConfig {
+    /// A slot for each core, everything below `folder`, output kept as `limits` say, jobs as the node's own user in the
+    /// temporary folder.
+    pub fn new(folder: &Path, limits: &Limits) -> Self {
+        Self {
+            slots: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
+            slots_dir: folder.join("slots"),
+            spool_dir: folder.join("spool"),
+            keeper_path: keeper_path(None),
+            run_as: None,
+            default_cwd: std::env::temp_dir(),
+            output_head_bytes: limits.output_head_bytes,
+            output_tail_bytes: limits.output_tail_bytes,
+            output_hard_bytes: limits.output_hard_bytes,
+            output_inline_bytes: limits.output_inline_bytes,
+            lock_wait_ms: LOCK_WAIT_MS,
+            open_files: None,
+        }
+    }
+}
+
+/// Longest wait at start for the survivors of a former life to be dead, in milliseconds.
+const LOCK_WAIT_MS: u64 = 15_000;
+
+/// A user for jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunAs {
+    /// User id.
+    pub uid: u32,
+    /// Group id; supplementary groups are dropped.
+    pub gid: u32,
+}

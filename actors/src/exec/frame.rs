@@ -1,0 +1,249 @@
+//! What a node and a keeper say to each other over the keeper's lifeline: length-prefixed postcard frames.
+//! It knows neither sockets nor processes.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use zeroize::Zeroizing;
+
+use crate::model::{AttemptEnd, AttemptId, Captured, CommandLine, InputMode, SecretEnv, Usage};
+
+/// Longest frame, in bytes: a job's largest command, environment and inline input together stay far below it.
+pub(crate) const MAX_FRAME_BYTES: usize = 4 << 20;
+const PREFIX: usize = 4;
+
+/// A path as bytes: Linux paths need not be text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RawPath(Vec<u8>);
+
+impl From<&Path> for RawPath {
+    fn from(path: &Path) -> Self {
+        Self(path.as_os_str().as_bytes().to_vec())
+    }
+}
+
+impl RawPath {
+    pub(crate) fn to_path(&self) -> PathBuf {
+        PathBuf::from(OsString::from_vec(self.0.clone()))
+    }
+}
+
+/// What a keeper does with its job when the node is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum OnLifelineEnd {
+    /// It kills the whole tree at once. (`HoldUntil` follows when jobs may survive a restart of their node.)
+    Kill,
+}
+
+/// The first frame: everything that stays the same for all jobs of a slot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Setup {
+    pub(crate) lock_path: RawPath,
+    pub(crate) lock_wait_ms: u64,
+    /// The soft limit on open files that the keeper takes for itself and so hands to its jobs.
+    pub(crate) open_files: Option<u64>,
+    pub(crate) spool_dir: RawPath,
+    pub(crate) default_cwd: RawPath,
+    pub(crate) run_as: Option<(u32, u32)>,
+    pub(crate) caps: Caps,
+    pub(crate) on_lifeline_end: OnLifelineEnd,
+}
+
+/// How much output of each stream is kept, and where; all in bytes.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Caps {
+    pub(crate) head: u64,
+    pub(crate) tail: u64,
+    pub(crate) hard: u64,
+    pub(crate) inline: u64,
+}
+
+/// One attempt to run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) attempt: AttemptId,
+    pub(crate) command: CommandLine,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) secret_env: SecretPairs,
+    pub(crate) cwd: Option<String>,
+    pub(crate) input: InputMode,
+    pub(crate) timeout_ms: Option<u64>,
+    pub(crate) grace_ms: u64,
+}
+
+/// Secret variables in clear, on their way to the one process that may have them. Wiped when dropped, never shown.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct SecretPairs(Vec<(String, Zeroizing<String>)>);
+
+impl SecretPairs {
+    pub(crate) fn of(values: &SecretEnv) -> Self {
+        Self(
+            values
+                .expose()
+                .map(|(name, value)| (name.to_owned(), Zeroizing::new(value.to_owned())))
+                .collect(),
+        )
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl std::fmt::Debug for SecretPairs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.0.iter().map(|(name, _)| (name, "***"))).finish()
+    }
+}
+
+/// From the node to a keeper. The end of the stream is the last word: the node is gone, or needs the slot no more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum ToKeeper {
+    Setup(Box<Setup>),
+    Run(Box<Plan>),
+    Kill { attempt: AttemptId, grace_ms: u64 },
+    Input { attempt: AttemptId, bytes: Vec<u8>, end: bool },
+}
+
+/// From a keeper to the node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum FromKeeper {
+    /// The slot's lock is held; a `Run` is welcome.
+    Ready,
+    /// The job's process runs. Left out when the job ends within a few milliseconds: `Finished` implies it.
+    Started { attempt: AttemptId, pid: i32 },
+    /// The job took `taken` bytes of its input so far; `open` is false when it closed its end.
+    InputRoom { attempt: AttemptId, taken: u64, open: bool },
+    /// The attempt is over and its tree is gone, unless `slot_failed` says that the slot cannot be used any more.
+    Finished { report: Box<Report>, slot_failed: Option<String> },
+    /// The slot cannot be used.
+    Failed { why: String },
+}
+
+/// How an attempt ended, as its keeper saw it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) attempt: AttemptId,
+    pub(crate) end: AttemptEnd,
+    pub(crate) usage: Usage,
+    pub(crate) stdout: Captured,
+    pub(crate) stderr: Captured,
+    pub(crate) started_ms_ago: Option<u64>,
+}
+
+/// Why bytes are not a frame.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FrameError {
+    #[error("a frame of {0} bytes is too long")]
+    TooLong(usize),
+    #[error("a frame cannot be encoded or decoded: {0}")]
+    Malformed(#[from] postcard::Error),
+}
+
+/// Appends a frame to `out`.
+pub(crate) fn encode<T: Serialize>(frame: &T, mut out: Vec<u8>) -> Result<Vec<u8>, FrameError> {
+    let start = out.len();
+    out.extend_from_slice(&[0; PREFIX]);
+    let mut out = postcard::to_extend(frame, out)?;
+    let len = out.len() - start - PREFIX;
+    if len > MAX_FRAME_BYTES {
+        return Err(FrameError::TooLong(len));
+    }
+    out[start..start + PREFIX].copy_from_slice(&(len as u32).to_le_bytes());
+    Ok(out)
+}
+
+/// How many whole frames a keeper, and a node, would read from the beginning of these bytes.
+#[cfg(feature = "testing")]
+pub fn count_frames(bytes: &[u8]) -> (usize, usize) {
+    fn count<T: DeserializeOwned>(bytes: &[u8]) -> usize {
+        let mut inbox = Inbox::default();
+        inbox.push(bytes);
+        std::iter::from_fn(|| inbox.next::<T>().ok().flatten()).count()
+    }
+    (count::<ToKeeper>(bytes), count::<FromKeeper>(bytes))
+}
+
+/// Bytes that arrived and are not yet taken as frames.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Inbox {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.compact();
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The buffer to append to, for readers that fill it themselves.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        self.compact();
+        &mut self.bytes
+    }
+
+    /// The next whole frame.
+    pub(crate) fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
+        let waiting = &self.bytes[self.taken..];
+        let Some((prefix, rest)) = waiting.split_first_chunk::<PREFIX>() else {
+            return Ok(None);
+        };
+        let len = u32::from_le_bytes(*prefix) as usize;
+        if len > MAX_FRAME_BYTES {
+            return Err(FrameError::TooLong(len));
+        }
+        let Some(body) = rest.get(..len) else {
+            return Ok(None);
+        };
+        let frame = postcard::from_bytes(body)?;
+        self.taken += PREFIX + len;
+        Ok(Some(frame))
+    }
+
+    fn compact(&mut self) {
+        const KEEP_BYTES: usize = 128 * 1024;
+        self.bytes.drain(..self.taken);
+        self.taken = 0;
+        if self.bytes.is_empty() && self.bytes.capacity() > KEEP_BYTES {
+            self.bytes = Vec::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_survive_any_cutting_of_the_stream() {
+        let sent = [FromKeeper::Ready, FromKeeper::Failed { why: "x".repeat(300) }, FromKeeper::Ready];
+        let mut stream = Vec::new();
+        for frame in &sent {
+            stream = encode(frame, stream).unwrap();
+        }
+        for step in [1, 2, 3, 7, stream.len()] {
+            let mut inbox = Inbox::default();
+            let mut got = Vec::new();
+            for piece in stream.chunks(step) {
+                inbox.push(piece);
+                while let Some(frame) = inbox.next::<FromKeeper>().unwrap() {
+                    got.push(format!("{frame:?}"));
+                }
+            }
+            let wanted: Vec<_> = sent.iter().map(|frame| format!("{frame:?}")).collect();
+            assert_eq!(got, wanted, "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_frame_that_claims_to_be_huge_is_refused_before_it_is_awaited() {
+        let mut inbox = Inbox::default();
+        inbox.push(&u32::MAX.to_le_bytes());
+        assert_eq!(inbox.next::<FromKeeper>().unwrap_err(), FrameError::TooLong(u32::MAX as usize));
+    }
+}

@@ -1,0 +1,255 @@
+//! The loop of one slot: hears the node, runs its jobs one after the other, and tells how they ended.
+//! The same loop serves a keeper process and, where there is none, a thread that holds jobs by their process group.
+
+use std::os::fd::{IntoRawFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::running::Running;
+use super::tree::{Grip, Unkillable};
+use super::walk;
+use crate::exec::alarm::Alarm;
+use crate::exec::frame::{FromKeeper, Inbox, OnLifelineEnd, Plan, Setup, ToKeeper, encode};
+use crate::exec::spooling::{SpoolFolder, open_root};
+
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// How often a held lock is tried again, in milliseconds.
+const LOCK_RETRY_MS: u64 = 20;
+/// The lifeline, the process, two streams and the input.
+const MOST_FDS: usize = 5;
+
+/// One slot's state.
+pub(crate) struct SlotKeeper {
+    lifeline: OwnedFd,
+    grip: Grip,
+    inbox: Inbox,
+    setup: Option<Box<Setup>>,
+    spool_root: Option<Arc<OwnedFd>>,
+    /// Held for as long as this slot or anything of its job lives; by the process itself where there is one.
+    lock: Option<OwnedFd>,
+    running: Option<Running>,
+    scratch: Vec<u8>,
+    given_up: bool,
+}
+
+/// The conversation is over.
+struct Over;
+
+impl SlotKeeper {
+    pub(crate) fn new(lifeline: OwnedFd, grip: Grip) -> Self {
+        Self {
+            lifeline,
+            grip,
+            inbox: Inbox::default(),
+            setup: None,
+            spool_root: None,
+            lock: None,
+            running: None,
+            scratch: vec![0; SCRATCH_BYTES],
+            given_up: false,
+        }
+    }
+
+    /// Serves until the lifeline ends, then kills what runs. The lock outlives the tree.
+    pub(crate) fn run(mut self) {
+        while self.serve().is_ok() {}
+        let on_end = self.setup.as_ref().map(|setup| setup.on_lifeline_end);
+        match (on_end, self.running.take()) {
+            (Some(OnLifelineEnd::Kill), Some(running)) => {
+                let _ = running.abandon();
+            }
+            (_, None) | (None, Some(_)) => {}
+        }
+        if self.grip == Grip::Subreaper {
+            while super::tree::kill_everything().is_err() {}
+        }
+        drop(self.lock);
+    }
+
+    /// One round: wait, hear, act.
+    fn serve(&mut self) -> Result<(), Over> {
+        let ready = self.wait();
+        if !ready[0].is_empty() {
+            self.hear()?;
+        }
+        let Some(running) = &mut self.running else {
+            return Ok(());
+        };
+        let over = running.turn(ready[1..].iter().copied(), &mut self.scratch);
+        if over {
+            return self.finish();
+        }
+        self.tell_progress()
+    }
+
+    /// What is ready: the lifeline first, then the job's descriptors in its own order.
+    fn wait(&self) -> [PollFlags; MOST_FDS] {
+        let mut fds = Vec::with_capacity(MOST_FDS);
+        fds.push(PollFd::new(&self.lifeline, PollFlags::IN));
+        let mut time = None;
+        if let Some(running) = &self.running {
+            running.poll_fds(&mut fds);
+            time = Timespec::try_from(running.wake_after()).ok();
+        }
+        let mut ready = [PollFlags::empty(); MOST_FDS];
+        if poll(&mut fds, time.as_ref()).is_ok() {
+            for (flags, fd) in ready.iter_mut().zip(&fds) {
+                *flags = fd.revents();
+            }
+        }
+        ready
+    }
+
+    fn hear(&mut self) -> Result<(), Over> {
+        match rustix::io::read(&self.lifeline, &mut self.scratch[..]) {
+            Ok(0) => return Err(Over),
+            Ok(n) => self.inbox.push(&self.scratch[..n]),
+            Err(Errno::INTR | Errno::AGAIN) => return Ok(()),
+            Err(_) => return Err(Over),
+        }
+        while let Some(frame) = self.inbox.next().map_err(|_| Over)? {
+            self.obey(frame)?;
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, frame: ToKeeper) -> Result<(), Over> {
+        match frame {
+            ToKeeper::Setup(setup) => return self.set_up(setup),
+            ToKeeper::Run(plan) => return self.start(*plan),
+            ToKeeper::Kill { attempt, grace_ms } => {
+                if let Some(running) = self.job(attempt) {
+                    running.end(grace_ms);
+                }
+            }
+            ToKeeper::Input { attempt, bytes, end } => {
+                if let Some(running) = self.job(attempt) {
+                    running.input(&bytes, end);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The running job, when it is the one that is meant.
+    fn job(&mut self, attempt: crate::model::AttemptId) -> Option<&mut Running> {
+        self.running.as_mut().filter(|it| it.attempt() == attempt)
+    }
+
+    fn set_up(&mut self, setup: Box<Setup>) -> Result<(), Over> {
+        if self.grip == Grip::Subreaper && !walk::is_possible() {
+            let why = "/proc does not list the children of processes (CONFIG_PROC_CHILDREN)";
+            return self.give_up(why.into());
+        }
+        if let (Grip::Subreaper, Some(soft)) = (self.grip, setup.open_files) {
+            limit_open_files(soft);
+        }
+        match self.acquire(&setup) {
+            Ok(lock) if self.grip == Grip::Group => self.lock = Some(lock),
+            // A process holds it to its very end, whatever else may go wrong in it.
+            Ok(lock) => drop(lock.into_raw_fd()),
+            Err(why) => return self.give_up(why),
+        }
+        self.spool_root = open_root(&setup.spool_dir.to_path()).ok();
+        self.setup = Some(setup);
+        self.say(&FromKeeper::Ready)
+    }
+
+    /// Takes the slot's lock, waiting for the keeper of a former life to be done with its tree.
+    fn acquire(&self, setup: &Setup) -> Result<OwnedFd, String> {
+        let path = setup.lock_path.to_path();
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let lock = openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        let patience = Alarm::after_ms(setup.lock_wait_ms);
+        loop {
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(lock),
+                Err(Errno::WOULDBLOCK | Errno::INTR) if !patience.is_due() => {}
+                Err(error) => {
+                    return Err(format!(
+                        "{} is held by the keeper of a former life, whose job is not gone yet ({error})",
+                        path.display()
+                    ));
+                }
+            }
+            let mut fds = [PollFd::new(&self.lifeline, PollFlags::RDHUP)];
+            let nap = Timespec::try_from(std::time::Duration::from_millis(LOCK_RETRY_MS)).ok();
+            if poll(&mut fds, nap.as_ref()).is_ok_and(|ready| ready > 0) {
+                return Err("the node went away".into());
+            }
+        }
+    }
+
+    fn start(&mut self, plan: Plan) -> Result<(), Over> {
+        let (Some(setup), false, None) = (&self.setup, self.given_up, &self.running) else {
+            return Err(Over); // The node lost count of its slots; ending the conversation ends everything.
+        };
+        let folder = SpoolFolder::new(self.spool_root.clone(), plan.attempt);
+        match Running::start(plan, setup, folder, self.grip) {
+            Ok(running) => {
+                self.running = Some(running);
+                Ok(())
+            }
+            Err(report) => self.say(&FromKeeper::Finished { report, slot_failed: None }),
+        }
+    }
+
+    fn tell_progress(&mut self) -> Result<(), Over> {
+        let Some(running) = &mut self.running else {
+            return Ok(());
+        };
+        let attempt = running.attempt();
+        let started = running.start_news();
+        let input = running.input_news();
+        if let Some(pid) = started {
+            self.say(&FromKeeper::Started { attempt, pid })?;
+        }
+        if let Some((taken, open)) = input {
+            self.say(&FromKeeper::InputRoom { attempt, taken, open })?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Over> {
+        let Some(running) = self.running.take() else {
+            return Ok(());
+        };
+        let ended = running.finish(&mut self.scratch);
+        let slot_failed = ended.unkillable.as_ref().map(Unkillable::to_string);
+        self.given_up = slot_failed.is_some();
+        self.say(&FromKeeper::Finished { report: Box::new(ended.report), slot_failed })
+    }
+
+    fn give_up(&mut self, why: String) -> Result<(), Over> {
+        self.given_up = true;
+        self.say(&FromKeeper::Failed { why })
+    }
+
+    /// Sends one frame. Waiting here is harmless: frames that can be long are sent when no job runs.
+    fn say(&self, frame: &FromKeeper) -> Result<(), Over> {
+        let bytes = encode(frame, Vec::new()).map_err(|_| Over)?;
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            match send(&self.lifeline, rest, SendFlags::NOSIGNAL) {
+                Ok(n) => rest = &rest[n..],
+                Err(Errno::INTR) => {}
+                Err(_) => return Err(Over),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes a soft limit that the node once had. Jobs inherit it from us, and we need a handful of files only.
+fn limit_open_files(soft: u64) {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let current = Some(maximum.map_or(soft, |hard| hard.min(soft)));
+    // Lowering one's own soft limit is always permitted; were it not, a job would merely have the node's.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
+}

@@ -1,0 +1,14 @@
+//! The conversation between a coordinator and a node as pure state machines. No IO, no clock: time is an argument.
+
+pub mod coordinator;
+pub mod liveness;
+pub mod messages;
+pub mod node;
+
+pub use coordinator::{CoordinatorLink, JobFact, LinkEffect};
+pub use liveness::{LivenessTimers, NodeHealth};
+pub use messages::{
+    Assignment, CancelOrder, Command, CommandRefusal, Digest, Held, HeldPhase, Inventory, PROTO, Report,
+    ReportRefusal, ReportReply, ReturnedNote, StartedNote, Verdict,
+};
+pub use node::{NodeEffect, NodeLink};

@@ -1,0 +1,37 @@
+//! The facts of the domain: ids, specs, states, outcomes, limits. True even if there were no computers:
+//! this room knows no actor, no clock, no disk and no network.
+
+pub mod access;
+pub mod admission;
+pub mod footprint;
+pub mod health;
+pub mod id;
+pub mod job;
+pub mod limits;
+pub mod meter;
+pub mod outcome;
+pub mod output;
+pub mod reason;
+pub mod rules;
+pub mod secret;
+pub mod spec;
+pub mod spread;
+pub mod state;
+pub mod tenant;
+pub mod time;
+pub mod transition;
+
+pub use footprint::StoreTotals;
+pub use health::{HealthBoard, StoreSummary};
+pub use id::{AttemptId, ClusterId, Epoch, Incarnation, JobId, NodeId, Term};
+pub use job::{AttemptRecord, JobRecord, JobView, Status};
+pub use limits::Limits;
+pub use outcome::{AttemptEnd, AttemptResult, Exit, IsolationReport, Outcome, Usage};
+pub use output::{Captured, OutputSummary, Stream};
+pub use reason::{EndReason, WaitReason};
+pub use rules::{AdmissionRules, Denial};
+pub use secret::{SealedEnv, SecretEnv, SecretError};
+pub use spec::{CommandLine, IdempotencyKey, InputMode, JobSpec, OnLost};
+pub use state::{CancelWish, JobState, Lease};
+pub use tenant::{Tenant, View};
+pub use transition::{IllegalMove, JobEvent, Moved, transition};

@@ -1,0 +1,148 @@
+//! What a user asks for. It refuses to know whether it is permitted: that is `admission`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::secret::SealedEnv;
+
+/// A job as its owner described it. Immutable from the moment it is accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// What to execute.
+    pub command: CommandLine,
+    /// A name for people; not unique.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Variables added to the job's clean environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Secret variables, sealed for the job. Who submits gives them in clear, beside the spec.
+    #[serde(default, skip_serializing_if = "SealedEnv::is_empty")]
+    pub secret_env: SealedEnv,
+    /// Folder to start in, absolute; the runner's own default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// Where standard input comes from.
+    #[serde(default, skip_serializing_if = "InputMode::is_null")]
+    pub input: InputMode,
+    /// Wall-clock limit of one attempt, in milliseconds; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// Time between TERM and KILL, in milliseconds.
+    pub grace_ms: u64,
+    /// What to do when the node that runs the job is lost.
+    #[serde(default, skip_serializing_if = "OnLost::is_requeue")]
+    pub on_lost: OnLost,
+}
+
+impl JobSpec {
+    /// A job that runs this command with the defaults of [`Limits`](super::Limits) and nothing else asked for.
+    pub fn new(command: CommandLine) -> Self {
+        Self {
+            command,
+            name: None,
+            env: BTreeMap::new(),
+            secret_env: SealedEnv::default(),
+            cwd: None,
+            input: InputMode::Null,
+            timeout_ms: None,
+            grace_ms: super::limits::DEFAULT_GRACE_MS,
+            on_lost: OnLost::Requeue,
+        }
+    }
+
+    /// A job that has `/bin/sh` run this line.
+    pub fn shell(line: impl Into<String>) -> Self {
+        Self::new(CommandLine::Shell(line.into()))
+    }
+
+    /// A job that runs a program with its arguments.
+    pub fn argv<W: Into<String>>(words: impl IntoIterator<Item = W>) -> Self {
+        Self::new(CommandLine::Argv(words.into_iter().map(Into::into).collect()))
+    }
+}
+
+/// A command: one shell line, or a program with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandLine {
+    /// Run by `/bin/sh -c`.
+    Shell(String),
+    /// Executed directly; the first element is looked up in the job's `PATH`.
+    Argv(Vec<String>),
+}
+
+impl CommandLine {
+    /// Bytes that the command occupies as arguments, terminators included.
+    pub fn byte_len(&self) -> usize {
+        match self {
+            Self::Shell(line) => line.len() + 1,
+            Self::Argv(argv) => argv.iter().map(|argument| argument.len() + 1).sum(),
+        }
+    }
+
+    /// One line for people: arguments that a shell would split are quoted.
+    pub fn display(&self) -> String {
+        match self {
+            Self::Shell(line) => line.clone(),
+            Self::Argv(argv) => argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+        }
+    }
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Where a job's standard input comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputMode {
+    /// `/dev/null`.
+    #[default]
+    Null,
+    /// These bytes, then end of file.
+    Inline(Vec<u8>),
+    /// Sent by the client while the job runs, until it says that no more will come.
+    Streamed,
+}
+
+impl InputMode {
+    /// Whether the job has no input at all.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+}
+
+/// What becomes of a job whose attempt was lost together with its node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLost {
+    /// It waits again, under a new epoch: at-least-once start.
+    #[default]
+    Requeue,
+    /// It ends as lost: at-most-once start.
+    Never,
+}
+
+impl OnLost {
+    /// Whether a lost attempt is followed by another one.
+    pub fn is_requeue(&self) -> bool {
+        matches!(self, Self::Requeue)
+    }
+}
+
+/// A client's promise that two requests with one key are one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The key, at most 255 bytes.
+    pub key: String,
+    /// SHA-256 (or another stable 32-byte digest) of the request.
+    pub request_hash: [u8; 32],
+}

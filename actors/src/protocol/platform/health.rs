@@ -1,0 +1,41 @@
+//! What a health check learns.
+
+use crate::model::{Incarnation, NodeId};
+
+/// How a node stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunnerSummary {
+    /// Which node.
+    pub id: NodeId,
+    /// In which life.
+    pub incarnation: Incarnation,
+    /// `ready`, `suspect`, `unreachable` or `lost`.
+    pub state: &'static str,
+    /// Slots that can be used, taken ones included.
+    pub usable_slots: u32,
+    /// Slots taken.
+    pub taken: u32,
+}
+
+/// What a health check learns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// The actors answered within a second.
+    pub alive: bool,
+    /// The last commit succeeded.
+    pub store_ok: bool,
+    /// Intake has ended.
+    pub draining: bool,
+    /// The nodes.
+    pub runners: Vec<RunnerSummary>,
+    /// An operator has paused the queue: jobs are accepted and wait.
+    pub paused: bool,
+}
+
+impl Health {
+    /// Whether new jobs would be accepted, and started as soon as the queue is not paused.
+    pub fn is_ready(&self) -> bool {
+        let usable = self.runners.iter().any(|runner| runner.state == "ready" && runner.usable_slots > 0);
+        self.alive && self.store_ok && !self.draining && usable
+    }
+}

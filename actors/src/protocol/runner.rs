@@ -1,0 +1,162 @@
+//! The Coordinator and a node, be it a Runner beside it or a RunnerProxy that speaks to a far one.
+
+use actix::{Message, Recipient};
+use bytes::Bytes;
+
+use super::errors::NodeError;
+use super::jobs::InputAck;
+use crate::link::{Command, Report, ReportRefusal, ReportReply};
+use crate::model::{AttemptId, ClusterId, Incarnation, JobId, NodeId, Stream, Term};
+
+/// Coordinator → Runner or RunnerProxy. A command with attempts to run. Answered when the node has acted on it: each
+/// attempt is then in its inventory, or in the `returned` of its next report.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), NodeError>")]
+pub struct AssignAttempts {
+    /// The command.
+    pub command: Command,
+}
+
+/// Coordinator → Runner or RunnerProxy. A command with attempts to end. Answered when the node has acted on it: what
+/// it holds of them is being killed, and a later assignment of them is refused.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), NodeError>")]
+pub struct CancelAttempt {
+    /// The command.
+    pub command: Command,
+}
+
+/// Graph → Runner. Take no more attempts, end those that run after `grace_ms`; answered when none is left and every
+/// result has its verdict.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct DrainNode {
+    /// How long running attempts may go on, in milliseconds.
+    pub grace_ms: u64,
+}
+
+/// A piece of an attempt's output as a node holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpoolChunk {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// Kept bytes there are now.
+    pub kept_bytes: u64,
+}
+
+/// Why a node cannot read what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpoolReadError {
+    /// Nothing of that attempt is there.
+    #[error("the runner has no output of this attempt")]
+    Missing,
+    /// The disk failed.
+    #[error("{0}")]
+    Io(String),
+    /// The node did not answer.
+    #[error("the runner cannot be reached")]
+    Unavailable,
+}
+
+/// Coordinator → Runner or RunnerProxy. Answered with spooled output of one attempt.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<SpoolChunk, SpoolReadError>")]
+pub struct ReadOutput {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// Which stream.
+    pub stream: Stream,
+    /// First kept byte wanted.
+    pub offset: u64,
+    /// Most bytes.
+    pub max_bytes: usize,
+}
+
+/// Coordinator → Runner or RunnerProxy. Streamed input for one attempt.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "InputAck")]
+pub struct WriteInput {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// Where the bytes start in the whole input.
+    pub offset: u64,
+    /// The bytes.
+    pub bytes: Bytes,
+    /// Whether nothing follows them.
+    pub end: bool,
+}
+
+/// Coordinator → Runner or RunnerProxy. The records of these jobs are gone: so may be their spooled output. Repeating
+/// it does no harm, and output that it misses is swept at the next start.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ForgetOutput {
+    /// Jobs whose output nobody can ask for any more.
+    pub jobs: Vec<JobId>,
+}
+
+/// Runner or RunnerProxy → Coordinator. Answered when everything that the verdicts rest on is durable.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<ReportReply, ReportRefusal>")]
+pub struct RunnerReport {
+    /// The report.
+    pub report: Report,
+}
+
+/// What a node gets when it registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// The database that it belongs to from now on.
+    pub cluster: ClusterId,
+    /// The number of its life.
+    pub incarnation: Incarnation,
+    /// The coordinator's term.
+    pub term: Term,
+}
+
+/// Graph or http → Coordinator. Answered with the node's new incarnation, minted durably. The node is given work after
+/// its first report has been reconciled.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Registration, RegisterError>")]
+pub struct RegisterRunner {
+    /// How it is reached.
+    pub handle: RunnerHandle,
+    /// Slots that it has.
+    pub slots: u32,
+}
+
+/// Why a node could not register.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegisterError {
+    /// The store did not mint an incarnation.
+    #[error("{0}")]
+    Store(String),
+    /// The coordinator is stopping.
+    #[error("the coordinator is stopping")]
+    Stopping,
+}
+
+/// Graph → Runner. Who it is from now on; answered when its first report has been reconciled.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct BeginReporting {
+    /// What registering brought.
+    pub registration: Registration,
+}
+
+/// How a node is reached. A Runner, a RunnerProxy and a test probe all convert into it, and no caller can tell which.
+#[derive(Clone, Debug)]
+pub struct RunnerHandle {
+    /// Whose handle it is.
+    pub id: NodeId,
+    /// Takes attempts to run.
+    pub assign: Recipient<AssignAttempts>,
+    /// Takes attempts to end.
+    pub cancel: Recipient<CancelAttempt>,
+    /// Reads output.
+    pub read_output: Recipient<ReadOutput>,
+    /// Takes input.
+    pub write_input: Recipient<WriteInput>,
+    /// Forgets output.
+    pub forget: Recipient<ForgetOutput>,
+}

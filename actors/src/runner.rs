@@ -1,0 +1,350 @@
+//! The Runner: owns the processes of one node and its half of the link. It acts on commands, tells what became of
+//! them, and stays able to hear a cancel while it works. It knows no queue and no records.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseFuture, WrapFuture};
+use futures_util::stream;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::{self, Moment};
+use crate::exec::{BaseEnv, ExecEvent, ExecJob, Executor, job_env};
+use crate::link::{Assignment, Command, NodeEffect, NodeLink};
+use crate::model::meter::Meter;
+use crate::model::{AttemptEnd, AttemptId, AttemptResult, Captured, NodeId, Stream, Usage};
+use crate::protocol::jobs::InputAck;
+use crate::protocol::metrics::Shutdown;
+use crate::protocol::runner::{
+    AssignAttempts, BeginReporting, CancelAttempt, DrainNode, ForgetOutput, ReadOutput, RunnerReport,
+    SpoolChunk, SpoolReadError, WriteInput,
+};
+use crate::protocol::{DeathGuard, NodeError};
+use crate::secret::Vault;
+use crate::spool::Spool;
+
+/// Most events of the executor that are handled in one go.
+const EVENTS_AT_ONCE: usize = 256;
+/// How long after a report that was refused the next one is tried.
+const REPORT_RETRY: Duration = Duration::from_millis(200);
+
+/// What a Runner works with.
+pub struct RunnerSetup {
+    /// Whose processes these are.
+    pub node: NodeId,
+    /// Runs attempts.
+    pub executor: Box<dyn Executor>,
+    /// What every job's environment starts from.
+    pub base_env: BaseEnv,
+    /// Opens secret variables.
+    pub vault: Arc<Vault>,
+    /// What the executor says.
+    pub events: mpsc::UnboundedReceiver<ExecEvent>,
+    /// Where output is kept; none for executors that keep none.
+    pub spool: Option<Spool>,
+    /// Takes reports.
+    pub report: Recipient<RunnerReport>,
+    /// Time between two reports without news, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// Counters.
+    pub meter: Arc<Meter>,
+}
+
+/// The actor.
+pub struct Runner {
+    setup: RunnerSetup,
+    link: Option<NodeLink>,
+    origin: Moment,
+    drained: Vec<oneshot::Sender<()>>,
+    guard: DeathGuard,
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner").field("node", &self.setup.node).finish_non_exhaustive()
+    }
+}
+
+impl Runner {
+    /// A Runner that reports once it has been told who it is.
+    pub fn new(setup: RunnerSetup, guard: DeathGuard) -> Self {
+        Self { setup, link: None, origin: clock::moment(), drained: Vec::new(), guard }
+    }
+
+    fn now(&self) -> u64 {
+        self.origin.elapsed_ms()
+    }
+
+    fn on_command(&mut self, command: Command, ctx: &mut Context<Self>) -> Result<(), NodeError> {
+        let now = self.now();
+        let link = self.link.as_mut().ok_or(NodeError::Unavailable { maybe_applied: false })?;
+        let effects = link.on_command(now, command).map_err(NodeError::Refused)?;
+        self.perform(effects);
+        self.tell(ctx);
+        Ok(())
+    }
+
+    fn perform(&mut self, effects: Vec<NodeEffect>) {
+        for effect in effects {
+            match effect {
+                NodeEffect::Start(assignment) => self.start_attempt(&assignment),
+                NodeEffect::Kill { attempt, grace_ms } => self.setup.executor.kill(attempt, grace_ms),
+                NodeEffect::Forget(attempt) => self.forget(move |kept| kept == attempt),
+            }
+        }
+    }
+
+    fn start_attempt(&mut self, assignment: &Assignment) {
+        let Assignment { attempt, spec, started_before } = assignment;
+        let env = job_env(&self.setup.base_env, &spec.env, *attempt, u32::from(*started_before) + 1);
+        let now = self.now();
+        let secret_env = match self.setup.vault.open(attempt.job, &spec.secret_env) {
+            Ok(secret_env) => secret_env,
+            Err(error) => return self.not_started(now, *attempt, error.to_string()),
+        };
+        let job = ExecJob { attempt: *attempt, spec: Arc::clone(spec), env, secret_env };
+        if let Err(refusal) = self.setup.executor.start(job)
+            && let Some(link) = &mut self.link
+        {
+            let more = link.on_not_started(now, *attempt, refusal.to_string());
+            self.perform(more);
+        }
+    }
+
+    /// An attempt without its secret variables ends before it starts: no repetition here would fare better.
+    fn not_started(&mut self, now: u64, attempt: AttemptId, message: String) {
+        log::error!(attempt:% = attempt; "a job is not started: {message}");
+        self.finished(
+            now,
+            AttemptResult {
+                attempt,
+                end: AttemptEnd::SpawnError { message, shell_code: 126 },
+                usage: Usage::default(),
+                stdout: Captured::default(),
+                stderr: Captured::default(),
+                started_ms_ago: None,
+                isolation: self.setup.executor.isolation(),
+            },
+        );
+    }
+
+    /// Removes spooled output off this thread: folders may be large.
+    fn forget(&self, which: impl Fn(AttemptId) -> bool + Send + 'static) {
+        if let Some(spool) = self.setup.spool.clone() {
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = spool.sweep(|attempt| !which(attempt)) {
+                    log::warn!("spooled output could not be removed: {error}");
+                }
+            });
+        }
+    }
+
+    fn on_events(&mut self, events: Vec<ExecEvent>, ctx: &mut Context<Self>) {
+        let now = self.now();
+        for event in events {
+            match event {
+                ExecEvent::Started { attempt } => {
+                    self.setup.meter.attempts_started.add(1);
+                    if let Some(link) = &mut self.link {
+                        link.on_started(now, attempt);
+                    }
+                }
+                ExecEvent::Finished(result) => self.finished(now, *result),
+                ExecEvent::InputRoom { .. } => {}
+                ExecEvent::SlotQuarantined { slot, why } => {
+                    self.setup.meter.slots_quarantined.add(1);
+                    log::error!(slot = slot, why = why.as_str(); "a slot is quarantined");
+                }
+            }
+        }
+        let usable = self.setup.executor.usable_slots();
+        if let Some(link) = &mut self.link {
+            link.set_usable_slots(usable);
+        }
+        self.tell(ctx);
+    }
+
+    fn finished(&mut self, now: u64, result: AttemptResult) {
+        let meter = &self.setup.meter;
+        meter.orphans_killed.add(u64::from(result.usage.orphans_killed));
+        for (stream, captured) in [(Stream::Stdout, &result.stdout), (Stream::Stderr, &result.stderr)] {
+            let summary = captured.summary;
+            meter.output_bytes[stream as usize].add(summary.total_bytes);
+            meter.output_truncated[stream as usize].add(u64::from(summary.is_truncated()));
+        }
+        if let Some(link) = &mut self.link {
+            let effects = link.on_finished(now, result);
+            self.perform(effects);
+        }
+    }
+
+    /// Reports if there is news.
+    fn tell(&mut self, ctx: &mut Context<Self>) {
+        if self.link.as_ref().is_some_and(NodeLink::has_news) {
+            self.report(ctx);
+        }
+        if self.link.as_ref().is_none_or(NodeLink::is_empty) {
+            // Whoever asked for the drain may be gone.
+            self.drained.drain(..).for_each(|waiter| _ = waiter.send(()));
+        }
+    }
+
+    fn report(&mut self, ctx: &mut Context<Self>) {
+        let now = self.now();
+        let Some(link) = &mut self.link else { return };
+        let sent = self.setup.report.send(RunnerReport { report: link.report(now) });
+        ctx.spawn(sent.into_actor(self).map(|answer, runner, ctx| match answer {
+            Ok(Ok(reply)) => {
+                let effects = runner.link.as_mut().map(|link| link.on_reply(&reply)).unwrap_or_default();
+                runner.perform(effects);
+                runner.tell(ctx);
+            }
+            Ok(Err(refusal)) => {
+                log::warn!("a report was refused: {refusal}");
+                runner.report_later(ctx);
+            }
+            Err(_) => runner.report_later(ctx),
+        }));
+    }
+
+    fn report_later(&mut self, ctx: &mut Context<Self>) {
+        if let Some(link) = &mut self.link {
+            link.on_report_failed();
+        }
+        ctx.run_later(REPORT_RETRY, Self::tell);
+    }
+}
+
+impl Actor for Runner {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let (_, closed) = mpsc::unbounded_channel();
+        let events = std::mem::replace(&mut self.setup.events, closed);
+        let batches = stream::unfold(events, |mut events| async {
+            let mut batch = Vec::new();
+            (events.recv_many(&mut batch, EVENTS_AT_ONCE).await > 0).then_some((batch, events))
+        });
+        ctx.add_message_stream(futures_util::StreamExt::map(batches, ExecEvents));
+        ctx.run_interval(Duration::from_millis(self.setup.heartbeat_ms), |runner, ctx| runner.report(ctx));
+    }
+}
+
+/// What the executor said, in one go. Self-addressed.
+struct ExecEvents(Vec<ExecEvent>);
+
+impl actix::Message for ExecEvents {
+    type Result = ();
+}
+
+impl Handler<ExecEvents> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, message: ExecEvents, ctx: &mut Context<Self>) {
+        self.on_events(message.0, ctx);
+    }
+}
+
+impl Handler<BeginReporting> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, message: BeginReporting, ctx: &mut Context<Self>) {
+        let registration = message.registration;
+        let slots = self.setup.executor.usable_slots();
+        let (cluster, node) = (registration.cluster, self.setup.node);
+        match &mut self.link {
+            Some(link) => link.rejoin(registration.incarnation, registration.term),
+            None => {
+                let (incarnation, term) = (registration.incarnation, registration.term);
+                self.link = Some(NodeLink::new(cluster, node, incarnation, term, slots));
+            }
+        }
+        self.report(ctx);
+    }
+}
+
+impl Handler<AssignAttempts> for Runner {
+    type Result = Result<(), NodeError>;
+
+    fn handle(&mut self, message: AssignAttempts, ctx: &mut Context<Self>) -> Self::Result {
+        self.on_command(message.command, ctx)
+    }
+}
+
+impl Handler<CancelAttempt> for Runner {
+    type Result = Result<(), NodeError>;
+
+    fn handle(&mut self, message: CancelAttempt, ctx: &mut Context<Self>) -> Self::Result {
+        self.on_command(message.command, ctx)
+    }
+}
+
+impl Handler<ReadOutput> for Runner {
+    type Result = ResponseFuture<Result<SpoolChunk, SpoolReadError>>;
+
+    fn handle(&mut self, message: ReadOutput, _: &mut Context<Self>) -> Self::Result {
+        let Some(spool) = self.setup.spool.clone() else {
+            return Box::pin(async { Err(SpoolReadError::Missing) });
+        };
+        let ReadOutput { attempt, stream, offset, max_bytes } = message;
+        // Files may be cold: the disk is waited for elsewhere.
+        let read = tokio::task::spawn_blocking(move || spool.read(attempt, stream, offset, max_bytes));
+        Box::pin(async move {
+            match read.await {
+                Ok(Ok(chunk)) => Ok(SpoolChunk { bytes: chunk.bytes.into(), kept_bytes: chunk.kept_bytes }),
+                Ok(Err(error)) => Err(SpoolReadError::Io(error.to_string())),
+                Err(error) => Err(SpoolReadError::Io(error.to_string())),
+            }
+        })
+    }
+}
+
+impl Handler<WriteInput> for Runner {
+    type Result = actix::MessageResult<WriteInput>;
+
+    fn handle(&mut self, message: WriteInput, _: &mut Context<Self>) -> Self::Result {
+        let WriteInput { attempt, offset, bytes, end } = message;
+        let (accepted, open) = self.setup.executor.write_input(attempt, offset, &bytes, end);
+        actix::MessageResult(InputAck { accepted, open })
+    }
+}
+
+impl Handler<ForgetOutput> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, message: ForgetOutput, _: &mut Context<Self>) {
+        let jobs: std::collections::HashSet<_> = message.jobs.into_iter().collect();
+        self.forget(move |attempt| jobs.contains(&attempt.job));
+    }
+}
+
+impl Handler<DrainNode> for Runner {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, message: DrainNode, ctx: &mut Context<Self>) -> Self::Result {
+        if let Some(link) = &mut self.link {
+            link.drain();
+        }
+        self.setup.executor.stop();
+        let (sender, drained) = oneshot::channel();
+        self.drained.push(sender);
+        ctx.run_later(Duration::from_millis(message.grace_ms), |runner, _| {
+            let live: Vec<AttemptId> = runner.link.iter().flat_map(NodeLink::live).collect();
+            live.into_iter().for_each(|attempt| runner.setup.executor.kill(attempt, KILL_GRACE_MS));
+        });
+        self.tell(ctx);
+        // The Runner is gone when the sender is: then nothing runs either.
+        Box::pin(async { _ = drained.await })
+    }
+}
+
+/// Time between TERM and KILL for jobs that outlast the grace of a shutdown, in milliseconds.
+const KILL_GRACE_MS: u64 = 2_000;
+
+impl Handler<Shutdown> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, _: Shutdown, _: &mut Context<Self>) {
+        self.guard.disarm();
+    }
+}

@@ -1,0 +1,47 @@
+//! Wire shapes are promises: a kept sample of each struct of proto 1 is read, and written again as it was. A change
+//! that fails here would cut off nodes of another version; make a new proto, and keep these.
+
+use callboard_actors::link::{Command, PROTO, Report, ReportReply};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+fn kept<T: Serialize + DeserializeOwned>(sample: &str) -> T {
+    let written: serde_json::Value = serde_json::from_str(sample).expect("the sample is JSON");
+    let read: T = serde_json::from_str(sample).expect("the sample can still be read");
+    assert_eq!(serde_json::to_value(&read).expect("it can be written"), written);
+    read
+}
+
+#[test]
+fn reports_keep_their_shape() {
+    let report: Report = kept(include_str!("golden/report.json"));
+    assert_eq!(report.proto, PROTO);
+    assert_eq!((report.started.len(), report.finished.len(), report.returned.len()), (1, 6, 1));
+}
+
+#[test]
+fn heartbeats_keep_their_shape() {
+    let report: Report = kept(include_str!("golden/heartbeat.json"));
+    assert_eq!(report.proto, PROTO);
+}
+
+#[test]
+fn commands_keep_their_shape() {
+    let command: Command = kept(include_str!("golden/command.json"));
+    assert_eq!(command.proto, PROTO);
+    assert_eq!((command.assign.len(), command.cancel.len()), (3, 1));
+}
+
+#[test]
+fn commands_with_secrets_keep_their_shape_and_show_names_only() {
+    let command: Command = kept(include_str!("golden/command_secret.json"));
+    let shown = format!("{command:?}");
+    assert_eq!(command.assign[0].spec.secret_env.names(), ["TOKEN"]);
+    assert!(shown.contains("TOKEN") && !shown.contains("AQABAgME") && !shown.contains("sealed"), "{shown}");
+}
+
+#[test]
+fn answers_keep_their_shape() {
+    let reply: ReportReply = kept(include_str!("golden/report_reply.json"));
+    assert_eq!(reply.verdicts.len(), 4);
+}

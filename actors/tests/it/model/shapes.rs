@@ -1,0 +1,284 @@
+//! Arbitrary values of the model, and that each of them survives being written down and read again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use callboard_actors::link::{
+    Assignment, CancelOrder, Command, Digest, Held, HeldPhase, Inventory, Report, ReturnedNote, StartedNote,
+};
+use callboard_actors::model::{
+    AttemptEnd, AttemptId, AttemptResult, CancelWish, Captured, ClusterId, CommandLine, EndReason, Epoch,
+    Exit, Incarnation, InputMode, IsolationReport, JobId, JobSpec, NodeId, OnLost, Outcome, OutputSummary,
+    SealedEnv, Term, Usage, admission,
+};
+use callboard_actors::model::{Limits, limits};
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+pub fn attempt() -> impl Strategy<Value = AttemptId> {
+    (any::<[u8; 16]>(), any::<u32>())
+        .prop_map(|(job, epoch)| AttemptId::new(JobId::from_bytes(job), Epoch(epoch)))
+}
+
+fn exit() -> impl Strategy<Value = Exit> {
+    prop_oneof![
+        (0..256).prop_map(Exit::Code),
+        (1..65, any::<bool>()).prop_map(|(number, core_dumped)| Exit::Signal { number, core_dumped }),
+    ]
+}
+
+fn end() -> impl Strategy<Value = AttemptEnd> {
+    prop_oneof![
+        exit().prop_map(AttemptEnd::Exited),
+        (any::<u64>(), exit()).prop_map(|(limit_ms, exit)| AttemptEnd::Timeout { limit_ms, exit }),
+        option::of(exit()).prop_map(|exit| AttemptEnd::Killed { exit }),
+        (any::<u64>(), exit()).prop_map(|(limit_bytes, exit)| AttemptEnd::OutputLimit { limit_bytes, exit }),
+        (".*", 126..128).prop_map(|(message, shell_code)| AttemptEnd::SpawnError { message, shell_code }),
+        ".*".prop_map(|why| AttemptEnd::Lost { why }),
+    ]
+}
+
+fn usage() -> impl Strategy<Value = Usage> {
+    any::<(u64, u64, u64, u64, u32)>().prop_map(|(wall, user, system, peak, orphans)| Usage {
+        wall_us: wall,
+        cpu_user_us: user,
+        cpu_system_us: system,
+        peak_memory_bytes: peak,
+        orphans_killed: orphans,
+    })
+}
+
+fn captured() -> impl Strategy<Value = Captured> {
+    (any::<(u64, u64, u64)>(), option::of(vec(any::<u8>(), 0..40))).prop_map(
+        |((total, head, tail), inline)| {
+            let summary = OutputSummary { total_bytes: total, head_bytes: head, tail_bytes: tail };
+            Captured { summary, inline }
+        },
+    )
+}
+
+pub fn result() -> impl Strategy<Value = AttemptResult> {
+    (attempt(), end(), usage(), captured(), captured(), any::<Option<u64>>()).prop_map(
+        |(attempt, end, usage, stdout, stderr, started_ms_ago)| AttemptResult {
+            attempt,
+            end,
+            usage,
+            stdout,
+            stderr,
+            started_ms_ago,
+            isolation: IsolationReport::default(),
+        },
+    )
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let reason = prop_oneof![Just(EndReason::User), Just(EndReason::FailFast)];
+    let wish = (reason, option::of(".*"), any::<u64>()).prop_map(|(reason, note, grace_ms)| CancelWish {
+        reason,
+        note,
+        grace_ms,
+    });
+    let node = option::of(any::<[u8; 16]>().prop_map(NodeId::from_bytes));
+    (result(), node, option::of(wish), any::<i64>())
+        .prop_map(|(result, node, wish, now_ms)| Outcome::from_result(result, node, wish.as_ref(), now_ms))
+}
+
+fn command_line() -> impl Strategy<Value = CommandLine> {
+    prop_oneof![".*".prop_map(CommandLine::Shell), vec(".*", 0..5).prop_map(CommandLine::Argv),]
+}
+
+fn on_lost() -> impl Strategy<Value = OnLost> {
+    prop_oneof![Just(OnLost::Requeue), Just(OnLost::Never)]
+}
+
+fn input() -> impl Strategy<Value = InputMode> {
+    prop_oneof![
+        Just(InputMode::Null),
+        Just(InputMode::Streamed),
+        vec(any::<u8>(), 0..40).prop_map(InputMode::Inline),
+    ]
+}
+
+/// Any spec at all, valid or not.
+pub fn spec() -> impl Strategy<Value = JobSpec> {
+    let text = || option::of(".*");
+    let env = btree_map(".*", ".*", 0..4);
+    let numbers = (any::<Option<u64>>(), any::<u64>());
+    let open = (command_line(), env, (text(), text()), input(), numbers, on_lost()).prop_map(assembled);
+    let sealed = (vec(".*", 0..3), vec(any::<u8>(), 0..40));
+    (open, sealed)
+        .prop_map(|(spec, (names, sealed))| JobSpec { secret_env: SealedEnv::new(names, sealed), ..spec })
+}
+
+type SpecParts = (
+    CommandLine,
+    BTreeMap<String, String>,
+    (Option<String>, Option<String>),
+    InputMode,
+    (Option<u64>, u64),
+    OnLost,
+);
+
+fn assembled((command, env, (name, cwd), input, (timeout_ms, grace_ms), on_lost): SpecParts) -> JobSpec {
+    JobSpec {
+        command,
+        name,
+        env,
+        cwd,
+        input,
+        timeout_ms,
+        grace_ms,
+        on_lost,
+        secret_env: SealedEnv::default(),
+    }
+}
+
+/// A spec that keeps every limit.
+fn valid_spec() -> impl Strategy<Value = JobSpec> {
+    let command = prop_oneof![
+        "[^\0]{0,20}[a-z][^\0]{0,20}".prop_map(CommandLine::Shell),
+        ("[^\0]{1,20}", vec("[^\0]{0,20}", 0..5)).prop_map(|(program, mut rest)| {
+            rest.insert(0, program);
+            CommandLine::Argv(rest)
+        }),
+    ];
+    let env = btree_map("[A-BD-Za-z_][A-Za-z0-9_]{0,10}", "[^\0]{0,20}", 0..8);
+    let texts = (option::of("[a-zäß€ ]{1,66}"), option::of("/[^\0]{0,100}"));
+    let times = (option::of(1..=Limits::default().max_timeout_ms), 0..=Limits::default().max_grace_ms);
+    (command, env, texts, input(), times, on_lost()).prop_map(assembled)
+}
+
+fn inventory() -> impl Strategy<Value = Inventory> {
+    let phase = prop_oneof![
+        Just(HeldPhase::Taken),
+        Just(HeldPhase::Done),
+        any::<u64>().prop_map(|started_ms_ago| HeldPhase::Running { started_ms_ago }),
+    ];
+    let held = (attempt(), phase).prop_map(|(attempt, phase)| Held { attempt, phase });
+    prop_oneof![
+        any::<(u32, u64)>().prop_map(|(count, xor)| Inventory::Digest(Digest { count, xor })),
+        vec(held, 0..4).prop_map(Inventory::Full),
+    ]
+}
+
+fn report() -> impl Strategy<Value = Report> {
+    let started = (attempt(), any::<u64>())
+        .prop_map(|(attempt, started_ms_ago)| StartedNote { attempt, started_ms_ago });
+    let returned = (attempt(), ".*").prop_map(|(attempt, why)| ReturnedNote { attempt, why });
+    let lists = (vec(started, 0..3), vec(result(), 0..3), vec(returned, 0..3));
+    let names = (any::<[u8; 16]>(), any::<[u8; 16]>());
+    (names, any::<(u16, u64, u64, u64, u32)>(), inventory(), lists).prop_map(
+        |((cluster, node), (proto, incarnation, n, cmd_seen, usable_slots), inventory, lists)| Report {
+            proto,
+            cluster: ClusterId::from_bytes(cluster),
+            node: NodeId::from_bytes(node),
+            incarnation: Incarnation(incarnation),
+            n,
+            cmd_seen,
+            usable_slots,
+            inventory,
+            started: lists.0,
+            finished: lists.1,
+            returned: lists.2,
+        },
+    )
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let assignment = (attempt(), spec(), any::<u16>()).prop_map(|(attempt, spec, started_before)| {
+        Assignment { attempt, spec: Arc::new(spec), started_before }
+    });
+    let order = (attempt(), any::<u64>()).prop_map(|(attempt, grace_ms)| CancelOrder { attempt, grace_ms });
+    let numbers = any::<(u16, u64, u64, u64, bool, u64)>();
+    (numbers, vec(assignment, 0..3), vec(order, 0..3)).prop_map(
+        |((proto, term, incarnation, cmd_no, drain, answered_n), assign, cancel)| Command {
+            proto,
+            term: Term(term),
+            incarnation: Incarnation(incarnation),
+            cmd_no,
+            assign,
+            cancel,
+            drain,
+            answered_n,
+        },
+    )
+}
+
+fn survives<T>(value: &T) -> Result<(), TestCaseError>
+where
+    T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    let text = serde_json::to_string(value).expect("it can be written");
+    let read: T = serde_json::from_str(&text).expect("what was written can be read");
+    prop_assert_eq!(value, &read);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn specs_survive(spec in spec()) {
+        survives(&spec)?;
+    }
+
+    #[test]
+    fn outcomes_survive(outcome in outcome()) {
+        survives(&outcome)?;
+    }
+
+    #[test]
+    fn reports_survive(report in report()) {
+        survives(&report)?;
+    }
+
+    #[test]
+    fn commands_survive(command in command()) {
+        survives(&command)?;
+    }
+
+    #[test]
+    fn attempts_survive_as_text(attempt in attempt()) {
+        prop_assert_eq!(attempt.to_string().parse::<AttemptId>(), Ok(attempt));
+    }
+
+    #[test]
+    fn text_that_is_no_attempt_is_refused_calmly(text in ".*") {
+        if let Ok(attempt) = text.parse::<AttemptId>() {
+            prop_assert_eq!(attempt.to_string().parse::<AttemptId>(), Ok(attempt));
+        }
+    }
+
+    #[test]
+    fn every_spec_is_judged_calmly_and_every_problem_is_somewhere(spec in spec()) {
+        if let Err(problems) = admission::check(&spec, &Limits::default()) {
+            prop_assert!(!problems.is_empty());
+            prop_assert!(problems.iter().all(|problem| problem.pointer.starts_with('/') && !problem.detail.is_empty()));
+        }
+    }
+
+    #[test]
+    fn every_spec_within_the_limits_is_accepted(spec in valid_spec()) {
+        prop_assert_eq!(admission::check(&spec, &Limits::default()), Ok(()));
+    }
+}
+
+#[test]
+fn specs_at_the_limits_are_accepted_and_beyond_them_refused() {
+    let at = |over: usize| JobSpec {
+        command: CommandLine::Shell("x".repeat(limits::MAX_COMMAND_BYTES + over)),
+        name: Some("n".repeat(limits::MAX_NAME_BYTES + over)),
+        env: BTreeMap::from([("V".to_owned(), "v".repeat(limits::MAX_ENV_BYTES - 3 + over))]),
+        secret_env: SealedEnv::default(),
+        cwd: Some(format!("/{}", "d".repeat(limits::MAX_CWD_BYTES - 1 + over))),
+        input: InputMode::Inline(vec![0; limits::MAX_INLINE_INPUT_BYTES + over]),
+        timeout_ms: Some(Limits::default().max_timeout_ms + over as u64),
+        grace_ms: Limits::default().max_grace_ms + over as u64,
+        on_lost: OnLost::Requeue,
+    };
+    assert_eq!(admission::check(&at(0), &Limits::default()), Ok(()));
+    let problems = admission::check(&at(1), &Limits::default()).expect_err("one too many everywhere");
+    let pointers: Vec<&str> = problems.iter().map(|problem| problem.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/command", "/env", "/name", "/cwd", "/stdin", "/timeout", "/grace"]);
+}

@@ -1,0 +1,85 @@
+//! Flags of the commands that are a node. What is left out comes from the environment, the file, the defaults, in this
+//! order.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::duration;
+use crate::config::{Bind, Durability, FileConfig, JobUser, List, LogFilter, LogFormat, Millis, StoreKind};
+
+/// Flags of every node.
+#[derive(Debug, Args)]
+pub struct NodeArgs {
+    /// Settings file.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address to listen on; may be repeated.
+    #[arg(long, value_name = "ADDR")]
+    pub bind: Vec<Bind>,
+    /// Folder of everything that the node keeps.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Jobs that run at once.
+    #[arg(long)]
+    pub slots: Option<usize>,
+    /// Serve an open address without a token.
+    #[arg(long)]
+    pub insecure: bool,
+    /// Who jobs run as.
+    #[arg(long, value_name = "USER")]
+    pub user: Option<JobUser>,
+    /// Log lines for people or machines.
+    #[arg(long)]
+    pub log_format: Option<LogFormat>,
+    /// What is worth a log line.
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<LogFilter>,
+    /// How long running jobs may go on at a stop.
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub shutdown_grace: Option<u64>,
+}
+
+/// Flags of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Where jobs are kept.
+    #[arg(long, value_name = "KIND")]
+    pub store: Option<StoreKind>,
+    /// What an answered submit survives.
+    #[arg(long)]
+    pub durability: Option<Durability>,
+    /// File of 32 bytes, the key of secret variables; made in the data folder unless said.
+    #[arg(long, value_name = "FILE")]
+    pub secret_key_file: Option<PathBuf>,
+}
+
+impl NodeArgs {
+    /// The settings that were said.
+    pub fn settings(&self, token_file: Option<&PathBuf>) -> FileConfig {
+        let mut said = FileConfig::default();
+        said.server.bind = (!self.bind.is_empty()).then(|| List(self.bind.clone()));
+        said.server.data_dir.clone_from(&self.data_dir);
+        said.server.slots = self.slots;
+        said.server.token_file = token_file.cloned();
+        said.server.insecure = self.insecure.then_some(true);
+        said.server.shutdown_grace = self.shutdown_grace.map(Millis);
+        said.runner.user.clone_from(&self.user);
+        said.log.format = self.log_format;
+        said.log.level.clone_from(&self.log_level);
+        said
+    }
+}
+
+impl ServeArgs {
+    /// The settings that were said.
+    pub fn settings(&self, token_file: Option<&PathBuf>) -> FileConfig {
+        let mut said = self.node.settings(token_file);
+        said.store.kind = self.store;
+        said.store.durability = self.durability;
+        said.server.secret_key_file.clone_from(&self.secret_key_file);
+        said
+    }
+}

@@ -1,0 +1,222 @@
+//! Requests to a server, and what its problems mean. It knows routes, not commands.
+
+use std::time::Duration;
+
+use awc::http::Method;
+use awc::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use bytes::Bytes;
+use callboard_actors::clock;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::exit::{Failure, NO_ANSWER};
+use crate::http::api::{JobBody, JobListBody, NoBody, ProblemBody, StdinAnswer, SubmitBody, VersionBody};
+
+mod output;
+mod records;
+mod tokens;
+
+pub use output::{Sizes, Start, bytes_of};
+pub use records::EventsEnd;
+
+/// Longest silence of a server that is not asked to wait.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait that one request asks for, in milliseconds; longer ones are repeated.
+const WAIT_STEP_MS: u64 = 20_000;
+/// Pause after an answer that came earlier than asked: a server that is told to stop holds no request any more.
+const EARLY_PAUSE: Duration = Duration::from_millis(250);
+/// Largest answer that is read.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+
+/// A server to talk to.
+pub struct Client {
+    http: awc::Client,
+    base: String,
+    token: Option<String>,
+}
+
+impl Client {
+    /// A client of the server at `base`.
+    pub fn new(base: &str, token: Option<String>) -> Self {
+        let connector = awc::Connector::new().limit(0).timeout(Duration::from_secs(5));
+        let http =
+            awc::Client::builder().connector(connector).disable_redirects().timeout(ANSWER_TIMEOUT).finish();
+        Self { http, base: base.trim_end_matches('/').to_owned(), token }
+    }
+
+    fn request(&self, method: Method, path: &str, wait: Duration) -> awc::ClientRequest {
+        let request =
+            self.http.request(method, format!("{}{path}", self.base)).timeout(ANSWER_TIMEOUT + wait);
+        match &self.token {
+            Some(token) => request.insert_header((AUTHORIZATION, format!("Bearer {token}"))),
+            None => request,
+        }
+    }
+
+    fn unreachable(&self, error: &dyn std::fmt::Display) -> Failure {
+        let message = format!(
+            "no answer from {}: {error}: start one with `callboard serve`, or name it with --server",
+            self.base
+        );
+        Failure::new(NO_ANSWER, message)
+    }
+
+    /// Sends a request and reads its answer; an answer that is no success is a failure with the server's own words.
+    async fn answer(
+        &self,
+        mut request: awc::ClientRequest,
+        body: Option<(&'static str, Bytes)>,
+    ) -> Result<Bytes, Failure> {
+        let mut bytes = Bytes::new();
+        if let Some((kind, body)) = body {
+            request = request.insert_header((CONTENT_TYPE, kind));
+            bytes = body;
+        }
+        let mut answer = request.send_body(bytes).await.map_err(|error| self.unreachable(&error))?;
+        let status = answer.status();
+        let body = answer.body().limit(MAX_ANSWER_BYTES);
+        let body = actix_rt::time::timeout(ANSWER_TIMEOUT, body).await;
+        let body =
+            body.map_err(|error| self.unreachable(&error))?.map_err(|error| self.unreachable(&error))?;
+        if status.is_success() { Ok(body) } else { Err(failure_of(status.as_u16(), &body)) }
+    }
+
+    fn decode<T: DeserializeOwned>(&self, body: &Bytes) -> Result<T, Failure> {
+        serde_json::from_slice(body).map_err(|error| {
+            Failure::new(NO_ANSWER, format!("{} does not answer like a callboard: {error}", self.base))
+        })
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str, wait: Duration) -> Result<T, Failure> {
+        let body = self.answer(self.request(Method::GET, path, wait), None).await?;
+        self.decode(&body)
+    }
+
+    /// Who answers.
+    pub async fn version(&self) -> Result<VersionBody, Failure> {
+        self.get("/v1/version", Duration::ZERO).await
+    }
+
+    /// Submits a job; with `wait_ms` the answer may be held until it is over.
+    pub async fn submit(
+        &self,
+        body: &SubmitBody,
+        wait_ms: u64,
+        key: Option<&str>,
+    ) -> Result<JobBody, Failure> {
+        let path = format!("/v1/jobs?wait={wait_ms}ms");
+        let mut request = self.request(Method::POST, &path, Duration::from_millis(wait_ms.max(WAIT_STEP_MS)));
+        if let Some(key) = key {
+            request = request.insert_header(("Idempotency-Key", key));
+        }
+        let sent = if body.secret_env.is_empty() { json(body)? } else { json(&exposed(body)?)? };
+        let body = self.answer(request, Some(sent)).await?;
+        self.decode(&body)
+    }
+
+    /// Sends a body where only the acceptance matters; the answer is read, not understood.
+    pub async fn post_only(&self, path: &str, body: &impl Serialize) -> Result<(), Failure> {
+        let request = self.request(Method::POST, path, Duration::ZERO);
+        self.answer(request, Some(json(body)?)).await.map(drop)
+    }
+
+    /// Stops (`pause`) or resumes (`resume`) the starting of jobs.
+    pub async fn queue(&self, verb: &str) -> Result<(), Failure> {
+        self.post_only(&format!("/v1/queue/{verb}"), &NoBody {}).await
+    }
+
+    /// Whether the server says that it is ready; a failure when it says why not.
+    pub async fn ready(&self) -> Result<(), Failure> {
+        self.answer(self.request(Method::GET, "/readyz", Duration::ZERO), None).await.map(drop)
+    }
+
+    /// One job, perhaps after its end.
+    pub async fn job(&self, id: &str, wait_ms: u64) -> Result<JobBody, Failure> {
+        let path = format!("/v1/jobs/{}?wait={wait_ms}ms", path_safe(id)?);
+        self.get(&path, Duration::from_millis(wait_ms)).await
+    }
+
+    /// One job, over.
+    pub async fn ended(&self, id: &str) -> Result<JobBody, Failure> {
+        self.until_over(id, None).await
+    }
+
+    /// One job, over, or as it is when the time is up.
+    pub async fn until_over(&self, id: &str, limit_ms: Option<u64>) -> Result<JobBody, Failure> {
+        let began = clock::moment();
+        let left = || limit_ms.map_or(u64::MAX, |limit| limit.saturating_sub(began.elapsed_ms()));
+        loop {
+            let (asked, wait_ms) = (clock::moment(), left().min(WAIT_STEP_MS));
+            let job = self.job(id, wait_ms).await?;
+            let left = Duration::from_millis(left());
+            if is_over(&job) || left.is_zero() {
+                return Ok(job);
+            }
+            if asked.elapsed_ms() < wait_ms {
+                actix_rt::time::sleep(EARLY_PAUSE.min(left)).await;
+            }
+        }
+    }
+
+    /// A page of jobs.
+    pub async fn list(&self, query: &str) -> Result<JobListBody, Failure> {
+        self.get(&format!("/v1/jobs?{query}"), Duration::ZERO).await
+    }
+
+    /// Does something to a job.
+    pub async fn act(&self, id: &str, verb: &str, body: &impl Serialize) -> Result<JobBody, Failure> {
+        let path = format!("/v1/jobs/{}/{verb}", path_safe(id)?);
+        let request = self.request(Method::POST, &path, Duration::from_millis(WAIT_STEP_MS));
+        let body = self.answer(request, Some(json(body)?)).await?;
+        self.decode(&body)
+    }
+
+    /// Forgets a job.
+    pub async fn delete(&self, id: &str) -> Result<(), Failure> {
+        let path = format!("/v1/jobs/{}", path_safe(id)?);
+        self.answer(self.request(Method::DELETE, &path, Duration::ZERO), None).await.map(drop)
+    }
+
+    /// Hands over a piece of input.
+    pub async fn input(
+        &self,
+        id: &str,
+        offset: u64,
+        bytes: Bytes,
+        end: bool,
+    ) -> Result<StdinAnswer, Failure> {
+        let path = format!("/v1/jobs/{id}/stdin?offset={offset}&end={end}");
+        let request = self.request(Method::PUT, &path, Duration::ZERO);
+        let body = self.answer(request, Some(("application/octet-stream", bytes))).await?;
+        self.decode(&body)
+    }
+}
+
+/// A JSON body and its type.
+fn json(body: &impl Serialize) -> Result<(&'static str, Bytes), Failure> {
+    let bytes = serde_json::to_vec(body).map_err(|error| Failure::new(1, error.to_string()))?;
+    Ok(("application/json", bytes.into()))
+}
+
+/// A body as it goes to the server: by itself it writes no secret value.
+fn exposed(body: &SubmitBody) -> Result<serde_json::Value, Failure> {
+    let mut sent = serde_json::to_value(body).map_err(|error| Failure::new(1, error.to_string()))?;
+    sent["secret_env"] = body.secret_env.exposed();
+    Ok(sent)
+}
+
+/// Whether a job is over.
+pub fn is_over(job: &JobBody) -> bool {
+    matches!(job.status.as_str(), "completed" | "failed" | "cancelled")
+}
+
+fn failure_of(status: u16, body: &Bytes) -> Failure {
+    let detail = serde_json::from_slice::<ProblemBody>(body).map(|problem| problem.detail);
+    Failure::of_status(status, detail.unwrap_or_else(|_| format!("the server answered with status {status}")))
+}
+
+/// An id as a user wrote it, if it can stand in a path.
+fn path_safe(id: &str) -> Result<&str, Failure> {
+    let fine = !id.is_empty() && id.len() <= 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    if fine { Ok(id) } else { Err(Failure::new(3, format!("`{id}` is no job id"))) }
+}

@@ -1,0 +1,34 @@
+//! Requests about tokens.
+
+use std::time::Duration;
+
+use awc::http::Method;
+
+use super::{Client, Failure, json};
+use crate::http::api::{TokenListBody, TokenMade, TokenWanted};
+
+impl Client {
+    /// Makes a token.
+    pub async fn create_token(&self, wanted: &TokenWanted) -> Result<TokenMade, Failure> {
+        let request = self.request(Method::POST, "/v1/tokens", Duration::ZERO);
+        let body = self.answer(request, Some(json(wanted)?)).await?;
+        self.decode(&body)
+    }
+
+    /// Every token.
+    pub async fn tokens(&self) -> Result<TokenListBody, Failure> {
+        self.get("/v1/tokens", Duration::ZERO).await
+    }
+
+    /// Revokes a token.
+    pub async fn revoke_token(&self, id: &str) -> Result<(), Failure> {
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Failure::new(
+                3,
+                format!("`{id}` is no token's id: `callboard token list` shows them"),
+            ));
+        }
+        let request = self.request(Method::DELETE, &format!("/v1/tokens/{id}"), Duration::ZERO);
+        self.answer(request, None).await.map(drop)
+    }
+}

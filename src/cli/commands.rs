@@ -1,0 +1,269 @@
+//! The client's commands, one function each.
+
+use std::io::Write;
+
+use callboard_actors::clock;
+use serde::Serialize;
+
+use super::args::{CancelArgs, Command, Global, Ids, ListArgs, WaitArgs};
+use super::client::{Client, is_over};
+use super::events::events;
+use super::exit::{self, CONFLICT, Failure, USAGE, WAIT_TIMED_OUT};
+use super::help::help;
+use super::history::history;
+use super::logs::logs;
+use super::man::man;
+use super::many::each;
+use super::progress::Progress;
+use super::prune::prune;
+use super::render::{self, Cell, Column};
+use super::stats::stats;
+use super::style::plain;
+use super::submit::submit;
+use super::{ops, run, table, token};
+use crate::config::{Environment, OutputForm, check_token, read_token};
+use crate::http::api::{CancelBody, JobBody, NoBody, VersionBody};
+
+/// Where clients look for a server.
+pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
+
+type Outcome = Result<i32, Failure>;
+
+/// Runs a client command and returns the exit code.
+pub async fn run(command: &Command, global: &Global, environment: &Environment) -> i32 {
+    let outcome = match command {
+        Command::Run(args) => run::run(args, global, environment).await,
+        command => match client(global) {
+            Ok(client) => talk(command, &client, global, environment).await,
+            Err(failure) => Err(failure),
+        },
+    };
+    let of_job = match command {
+        Command::Run(_) => true,
+        Command::Submit(args) => args.wait,
+        Command::Wait(args) => args.ids.ids.len() == 1,
+        _ => false,
+    };
+    outcome.unwrap_or_else(|failure| if of_job { failure.of_pass_through() } else { failure }.report())
+}
+
+/// The client of the server that was named, or of the usual one.
+pub fn client(global: &Global) -> Result<Client, Failure> {
+    let token = match &global.token {
+        Some(token) => Some(check_token(token, "CALLBOARD_TOKEN")).transpose(),
+        None => global.token_file.as_deref().map(read_token).transpose(),
+    };
+    let token = token.map_err(|error| Failure::config(&error))?;
+    let server = global.server.as_deref().unwrap_or(DEFAULT_SERVER);
+    let scheme =
+        |scheme: &str| server.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    if scheme("https://") {
+        let message = format!(
+            "{server}: TLS is not supported yet: name an http:// address, through a tunnel where others could listen"
+        );
+        return Err(Failure::new(USAGE, message));
+    }
+    if !scheme("http://") {
+        return Err(Failure::new(USAGE, format!("`{server}` is no server: write it as {DEFAULT_SERVER}")));
+    }
+    Ok(Client::new(server, token))
+}
+
+async fn talk(command: &Command, client: &Client, global: &Global, environment: &Environment) -> Outcome {
+    match command {
+        Command::Submit(args) => submit(args, client, global, environment).await,
+        Command::List(args) => list(args, client, global).await,
+        Command::Show(ids) => {
+            let shown = each(client, &ids.ids, async |id| client.job(id, 0).await).await?;
+            let colours = global.looks.colours;
+            print_jobs(&shown.done, shown.asked > 1, global, |job| table::job(job, colours))?;
+            Ok(shown.code)
+        }
+        Command::Logs(args) => logs(args, client, global).await,
+        Command::Wait(args) => wait(args, client, global, environment).await,
+        Command::Cancel(args) => cancel(args, client, global).await,
+        Command::Retry(ids) => retry(ids, client, global).await,
+        Command::Delete(ids) => delete(ids, client, global).await,
+        Command::History(args) => history(args, client, global).await,
+        Command::Stats(args) => stats(args, client, global, environment).await,
+        Command::Events(args) => events(args, client, global).await,
+        Command::Prune(args) => prune(args, client, global).await,
+        Command::Man(args) => man(args.dir.as_deref()),
+        Command::Help(args) => help(&args.words),
+        Command::Version => version(client, global).await,
+        Command::Queue(verb) => ops::queue(*verb, client, global).await,
+        Command::Token(verb) => token::token(verb, client, global).await,
+        Command::Healthcheck(args) => ops::healthcheck(args, client, global).await,
+        Command::Openapi => Ok(ops::openapi()),
+        Command::Completions { shell } => Ok(ops::completions(*shell)),
+        Command::Run(_) | Command::Serve(_) | Command::Runner(_) | Command::Demo(_) | Command::Bench(_) => {
+            Ok(USAGE)
+        }
+    }
+}
+
+/// Writes text and a line end on standard output. A reader that has gone away is no failure.
+pub fn print(text: &str) {
+    put(&format!("{text}\n"));
+}
+
+/// Writes text as it is on standard output. A reader that has gone away is no failure.
+pub fn put(text: &str) {
+    // A reader that has gone away hears nothing.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Writes one JSON value on a line of standard output.
+pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    put(&render::json_line(value)?);
+    Ok(())
+}
+
+/// Rows in the form that was asked for. `several` says whether there could be more than one.
+pub fn print_rows<R: Serialize>(
+    rows: &[R],
+    columns: &[Column<R>],
+    several: bool,
+    global: &Global,
+) -> Result<(), Failure> {
+    put(&render::rows(rows, columns, several, &global.looks)?);
+    Ok(())
+}
+
+/// Jobs in the form that was asked for; each as this text where none was.
+pub fn print_jobs(
+    jobs: &[JobBody],
+    several: bool,
+    global: &Global,
+    text: impl Fn(&JobBody) -> String,
+) -> Result<(), Failure> {
+    if !global.looks.usual() {
+        return print_rows(jobs, table::JOBS, several, global);
+    }
+    jobs.iter().for_each(|job| print(&text(job)));
+    Ok(())
+}
+
+async fn list(args: &ListArgs, client: &Client, global: &Global) -> Outcome {
+    let mut query = format!("limit={}", args.limit);
+    for (name, value) in [("status", &args.status), ("name", &args.name), ("cursor", &args.cursor)] {
+        if let Some(value) = value {
+            query += &format!("&{name}={}", encode(value));
+        }
+    }
+    let page = client.list(&query).await?;
+    print_rows(&page.items, table::JOBS, true, global)?;
+    // Also when only ids were asked for: they are not all, and nothing else would tell.
+    if let Some(cursor) = page.next_cursor {
+        exit::say(&format!("{} shown, more: --cursor {cursor}", page.items.len()));
+    }
+    Ok(0)
+}
+
+/// Percent-encodes everything but what is plain.
+pub fn encode(value: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.,".contains(&byte);
+    let one = |byte: u8| {
+        if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    value.bytes().map(one).collect()
+}
+
+/// Waits for each job. The time runs for all of them together.
+async fn wait(args: &WaitArgs, client: &Client, global: &Global, environment: &Environment) -> Outcome {
+    let progress = Progress::new(!args.no_progress && !global.quiet, environment);
+    let began = clock::moment();
+    let waited = each(client, &args.ids.ids, async |id| {
+        let left = args.timeout.map(|limit| limit.saturating_sub(began.elapsed_ms()));
+        progress.during(client, id, client.until_over(id, left)).await
+    });
+    let waited = waited.await?;
+    let bare_ids = global.looks.form == OutputForm::Name;
+    // An id alone says that its job is over.
+    let shown: Vec<_> = waited.done.iter().filter(|job| is_over(job) || !bare_ids).cloned().collect();
+    print_jobs(&shown, waited.asked > 1, global, |job| format!("{} {}", plain(&job.id), plain(&job.status)))?;
+    let late = |job: &JobBody| {
+        Failure::new(WAIT_TIMED_OUT, format!("job {} is still {} after the time", job.id, job.status))
+    };
+    if let ([job], 1) = (waited.done.as_slice(), waited.asked) {
+        return if is_over(job) { Ok(exit::of_job(job)) } else { Err(late(job)) };
+    }
+    let late = waited.done.iter().filter(|job| !is_over(job)).map(|job| late(job).report());
+    let code = late.fold(waited.code, i32::max);
+    Ok(code.max(i32::from(!waited.done.iter().all(|job| job.status == "completed"))))
+}
+
+async fn cancel(args: &CancelArgs, client: &Client, global: &Global) -> Outcome {
+    let body = CancelBody { grace_ms: args.grace, note: args.note.clone() };
+    let several = args.ids.ids.len() > 1;
+    let tried = each(client, &args.ids.ids, async |id| match client.act(id, "cancel", &body).await {
+        Ok(job) => Ok(Some(job)),
+        // Of several jobs some may well have ended meanwhile.
+        Err(failure) if several && failure.code == CONFLICT => match client.job(id, 0).await {
+            Ok(job) if is_over(&job) => Ok(None),
+            _ => Err(failure),
+        },
+        Err(failure) => Err(failure),
+    });
+    let tried = tried.await?;
+    let cancelled: Vec<_> = tried.done.iter().flatten().cloned().collect();
+    if !global.looks.usual() {
+        print_rows(&cancelled, table::JOBS, several, global)?;
+        return Ok(tried.code);
+    }
+    let ended = tried.done.len() - cancelled.len();
+    let ended = if ended > 0 { format!(" ({ended} already finished)") } else { String::new() };
+    print(&format!("Cancelled {} of {} jobs{ended}", cancelled.len(), tried.asked));
+    Ok(tried.code)
+}
+
+async fn retry(ids: &Ids, client: &Client, global: &Global) -> Outcome {
+    let made = each(client, &ids.ids, async |id| client.act(id, "retry", &NoBody {}).await).await?;
+    print_jobs(&made.done, made.asked > 1, global, |job| {
+        format!("{} repeats {}", plain(&job.id), plain(job.retry_of.as_deref().unwrap_or_default()))
+    })?;
+    Ok(made.code)
+}
+
+/// What is said of a job that was forgotten.
+#[derive(Serialize)]
+struct Deleted {
+    id: String,
+    deleted: bool,
+}
+
+const DELETED: &[Column<Deleted>] = &[
+    Column::new("id", "ID", |gone: &Deleted| Cell::Text(gone.id.clone())).id(),
+    Column::new("deleted", "DELETED", |gone: &Deleted| Cell::Flag(gone.deleted)),
+];
+
+async fn delete(ids: &Ids, client: &Client, global: &Global) -> Outcome {
+    let forgotten = each(client, &ids.ids, async |id| {
+        // What is forgotten is told by its whole id, also when only the beginning was written.
+        let job = client.job(id, 0).await?;
+        client.delete(&job.id).await.map(|()| Deleted { id: job.id, deleted: true })
+    });
+    let forgotten = forgotten.await?;
+    if global.looks.usual() {
+        print(&format!("Deleted {} of {} jobs", forgotten.done.len(), forgotten.asked));
+    } else {
+        print_rows(&forgotten.done, DELETED, forgotten.asked > 1, global)?;
+    }
+    Ok(forgotten.code)
+}
+
+async fn version(client: &Client, global: &Global) -> Outcome {
+    let own = env!("CARGO_PKG_VERSION");
+    if global.quiet && !global.json {
+        print(own);
+        return Ok(0);
+    }
+    let server: Option<VersionBody> = client.version().await.ok();
+    if global.json {
+        print_json(&serde_json::json!({ "client": own, "server": server }))?;
+        return Ok(0);
+    }
+    let server = server.map_or_else(|| "no answer".into(), |server| plain(&server.version));
+    print(&format!("callboard {own} (server: {server})"));
+    Ok(0)
+}

@@ -1,0 +1,211 @@
+//! The settings of a node: flag, then `CALLBOARD_*`, then file, then default, checked as a whole. It is the only
+//! place that reads the environment, and it refuses to know what the settings are used for.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use callboard_actors::model::{AdmissionRules, Limits};
+
+mod admission;
+mod file;
+mod resolve;
+mod role;
+mod sections;
+mod token;
+mod units;
+
+pub use admission::AdmissionSection;
+pub use file::parse as parse_file;
+pub use role::Role;
+pub use sections::{FileConfig, LimitsSection, LogSection, RunnerSection, ServerSection, StoreSection};
+pub use token::{check_token, read_token};
+pub use units::{
+    Bind, ByteCount, Durability, JobUser, List, LogFilter, LogFormat, Millis, OptionalMillis, OutputForm,
+    StoreKind,
+};
+
+/// What a process was told by its environment, taken once.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(BTreeMap<OsString, OsString>);
+
+impl Environment {
+    /// The environment of this process.
+    #[allow(clippy::disallowed_methods, reason = "this room is the one that reads it")]
+    pub fn of_process() -> Self {
+        Self(std::env::vars_os().collect())
+    }
+
+    /// A made-up environment.
+    pub fn of<const N: usize>(pairs: [(&str, &str); N]) -> Self {
+        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+
+    /// A variable that is set to something; empty counts as unset, as container tools pass it.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.raw(name).and_then(OsStr::to_str).filter(|value| !value.is_empty())
+    }
+
+    /// A variable exactly as it is.
+    pub fn raw(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().filter_map(|name| name.to_str())
+    }
+}
+
+/// Everything that a node is told before it starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeConfig {
+    /// What it is for.
+    pub role: Role,
+    /// Where it listens and what it owns.
+    pub server: ServerSettings,
+    /// Where jobs are kept.
+    pub store: StoreSettings,
+    /// How jobs are run.
+    pub runner: RunnerSettings,
+    /// How it logs.
+    pub log: LogSettings,
+    /// What protects it.
+    pub limits: Limits,
+    /// Which jobs may be taken in.
+    pub admission: AdmissionRules,
+    /// What looks like a mistake and is no reason to stop, one line each: log them.
+    pub warnings: Vec<String>,
+}
+
+/// Section `[server]`, with every gap filled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Addresses to listen on.
+    pub bind: Vec<SocketAddr>,
+    /// Folder of the database, the output and the slots; absolute.
+    pub data_dir: PathBuf,
+    /// Jobs that run at once.
+    pub slots: usize,
+    /// File that holds the token clients must show.
+    pub token_file: Option<PathBuf>,
+    /// File that holds the key of secret variables; in the data folder when absent.
+    pub secret_key_file: Option<PathBuf>,
+    /// Whether an open address may be served without a token.
+    pub insecure: bool,
+    /// Host names that requests may be addressed to, beside the loopback ones.
+    pub allowed_hosts: Vec<String>,
+    /// Threads that serve HTTP.
+    pub workers: usize,
+    /// Connections that are open at once.
+    pub max_connections: usize,
+    /// How long running jobs may go on when the node is told to stop, in milliseconds.
+    pub shutdown_grace_ms: u64,
+}
+
+/// Section `[store]`, with every gap filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Which store.
+    pub kind: StoreKind,
+    /// What an answered submit survives.
+    pub durability: Durability,
+}
+
+/// Section `[runner]`, with every gap filled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunnerSettings {
+    /// Who jobs run as; the node decides when absent.
+    pub user: Option<JobUser>,
+    /// Folder of jobs that name none; the node decides when absent.
+    pub default_cwd: Option<PathBuf>,
+}
+
+/// Section `[log]`, with every gap filled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// What is worth a line.
+    pub level: LogFilter,
+}
+
+/// Why a node cannot be configured so. It is shown as one line; the exit code is 78.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error("{path}: {why}: name a readable file with --config, or leave it out")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system said.
+        why: String,
+    },
+    /// A file says something that is not understood.
+    #[error("{path}:{line}: {what}")]
+    File {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong and what is known.
+        what: String,
+    },
+    /// A variable has a value that is not understood.
+    #[error("{name}: {what}")]
+    Variable {
+        /// The variable.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The token cannot be had.
+    #[error("token file {path}: {what}")]
+    Token {
+        /// The file.
+        path: String,
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// Settings that are fine one by one do not go together.
+    #[error("{0}")]
+    Together(String),
+}
+
+impl NodeConfig {
+    /// Assembles the settings: `flags` first, then the environment, then the file, then the defaults.
+    ///
+    /// # Errors
+    /// The first thing that is not understood, with where it stands.
+    pub fn load(
+        role: Role,
+        flags: FileConfig,
+        config_file: Option<PathBuf>,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
+        refuse_runner_url(environment)?;
+        let path = config_file.or_else(|| environment.get("CALLBOARD_CONFIG").map(PathBuf::from));
+        let file = path.as_deref().map(file::read).transpose()?.unwrap_or_default();
+        let told = flags.or(FileConfig::from_environment(environment)?).or(file);
+        resolve::resolve(role, told, environment)
+    }
+
+    /// The settings of a node that was told nothing.
+    ///
+    /// # Errors
+    /// When not even the defaults fit this machine.
+    pub fn defaults(environment: &Environment) -> Result<Self, ConfigError> {
+        refuse_runner_url(environment)?;
+        resolve::resolve(Role::Coordinator, FileConfig::default(), environment)
+    }
+}
+
+/// Whoever names a runner wants his jobs there, also the jobs of a node that starts for one command.
+fn refuse_runner_url(environment: &Environment) -> Result<(), ConfigError> {
+    if environment.get("RUNNER_URL").is_none() {
+        return Ok(());
+    }
+    let what = "remote runners do not exist yet, so it would be ignored: unset it and this node runs the jobs in \
+                its own slots";
+    Err(ConfigError::Variable { name: "RUNNER_URL".into(), what: what.into() })
+}

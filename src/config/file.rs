@@ -1,0 +1,80 @@
+//! Reads the file of settings and says where in it something is wrong. It refuses to know which settings there are.
+
+use std::path::Path;
+
+use super::{ConfigError, FileConfig};
+
+/// Most bytes of a file of settings: far more than all of them need.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Reads a TOML file.
+pub(super) fn read(path: &Path) -> Result<FileConfig, ConfigError> {
+    let unreadable = |why: String| ConfigError::Unreadable { path: path.display().to_string(), why };
+    let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+    if size > MAX_FILE_BYTES {
+        return Err(unreadable(format!("it has {size} bytes, at most {MAX_FILE_BYTES} are read")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    parse(&text, &path.display().to_string())
+}
+
+/// Reads the text of a file; `path` only names it.
+///
+/// # Errors
+/// [`ConfigError::File`] with the line that is wrong.
+pub fn parse(text: &str, path: &str) -> Result<FileConfig, ConfigError> {
+    let wrong = |at: usize, what: &str| ConfigError::File {
+        path: path.to_owned(),
+        line: line_of(text, at),
+        what: one_line(what),
+    };
+    let read = toml::from_str::<FileConfig>(text);
+    let read = read.map_err(|error| wrong(error.span().map_or(0, |span| span.start), error.message()))?;
+    // Here, where it is known which line is meant.
+    match read.admission.compile() {
+        Ok(_) => Ok(read),
+        Err(error) => Err(wrong(read.admission.place_of(&error), &error.to_string())),
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}
+
+fn one_line(message: &str) -> String {
+    message.replace("unknown field", "unknown key").lines().collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ByteCount, Millis, OptionalMillis};
+
+    #[test]
+    fn a_file_is_read_with_human_units() {
+        let text = "[server]\nbind = 'localhost:9000'\nslots = 3\n[limits]\noutput_head = '1MiB'\n\
+                    default_timeout = 'none'\nmax_timeout = 3600\n";
+        let file = parse(text, "c.toml").unwrap();
+        assert_eq!(file.server.slots, Some(3));
+        assert_eq!(file.server.bind.unwrap().0.len(), 1);
+        assert_eq!(file.limits.output_head, Some(ByteCount(1 << 20)));
+        assert_eq!(file.limits.default_timeout, Some(OptionalMillis(None)));
+        assert_eq!(file.limits.max_timeout, Some(Millis(3_600_000)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_file_and_line() {
+        for (text, line, word) in [
+            ("[server]\nslots = 1\nslotz = 4\n", 3, "`slotz`"),
+            ("[limits]\n\nmax_lost = 'many'\n", 3, "many"),
+            ("[serve]\n", 1, "`serve`"),
+            ("[server]\nbind = ['nonsense']\n", 2, "nonsense"),
+            ("[limits]\nmax_grace = '5 fortnights'\n", 2, "fortnights"),
+        ] {
+            let shown = parse(text, "c.toml").unwrap_err().to_string();
+            assert!(shown.starts_with(&format!("c.toml:{line}: ")), "{shown}");
+            assert!(shown.contains(word), "{shown}");
+            assert_eq!(shown.lines().count(), 1, "{shown}");
+        }
+    }
+}

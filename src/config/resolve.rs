@@ -1,0 +1,305 @@
+//! Fills what nobody set with defaults, and refuses what does not go together. It refuses to know who set what.
+
+use std::path::{Path, PathBuf};
+
+use callboard_actors::model::Limits;
+
+use super::sections::{LimitsSection, ServerSection, StoreSection};
+use super::{
+    Bind, ConfigError, Durability, Environment, FileConfig, List, LogFilter, LogFormat, LogSettings,
+    NodeConfig, Role, RunnerSettings, ServerSettings, StoreKind, StoreSettings,
+};
+
+/// Where a node listens when nobody says otherwise.
+const DEFAULT_BIND: &str = "127.0.0.1:8000";
+/// Where a runner node listens when nobody says otherwise.
+const DEFAULT_RUNNER_BIND: &str = "127.0.0.1:8080";
+/// Executions that a runner node runs or lets wait when nobody says otherwise. Each holds a connection of a client that
+/// has a time-out of its own, so that a long queue would only keep it from asking another runner.
+const DEFAULT_EXECUTIONS: usize = 1024;
+/// Most jobs at once: each slot has a keeper process.
+const MAX_SLOTS: usize = 4096;
+/// Most threads that serve HTTP.
+const MAX_WORKERS: usize = 256;
+/// Connections that are open at once when nobody says otherwise.
+const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
+/// How long running jobs may go on at a stop when nobody says otherwise, in milliseconds.
+const DEFAULT_SHUTDOWN_GRACE_MS: u64 = 30_000;
+/// Variables of this program that are no settings of a node.
+const OTHER_VARIABLES: [&str; 5] =
+    ["CALLBOARD_CONFIG", "CALLBOARD_SERVER", "CALLBOARD_TOKEN", "CALLBOARD_REQUIRE", "CALLBOARD_OUTPUT"];
+
+/// Turns what was said into what holds.
+pub(super) fn resolve(
+    role: Role,
+    told: FileConfig,
+    environment: &Environment,
+) -> Result<NodeConfig, ConfigError> {
+    let server = server(role, told.server, environment)?;
+    let limits = limits(role, told.limits);
+    check_server(&server)?;
+    check_limits(&limits)?;
+    if role == Role::Runner {
+        check_runner(&server, &limits, &told.store)?;
+    }
+    let admission = told.admission.compile().map_err(|error| ConfigError::Together(error.to_string()))?;
+    let default_cwd = told.runner.default_cwd;
+    if let Some(cwd) = default_cwd.as_deref().filter(|cwd| !cwd.is_absolute()) {
+        return Err(ConfigError::Together(format!(
+            "default_cwd must be an absolute path, not `{}`",
+            cwd.display()
+        )));
+    }
+    let default_store = if role == Role::Runner { StoreKind::Memory } else { StoreKind::Sqlite };
+    Ok(NodeConfig {
+        role,
+        server,
+        store: StoreSettings {
+            kind: told.store.kind.unwrap_or(default_store),
+            durability: told.store.durability.unwrap_or(Durability::Full),
+        },
+        runner: RunnerSettings { user: told.runner.user, default_cwd },
+        log: LogSettings {
+            format: told.log.format.unwrap_or(LogFormat::Text),
+            level: told.log.level.unwrap_or(LogFilter(vec![(None, log::LevelFilter::Info)])),
+        },
+        limits,
+        admission,
+        warnings: strangers(environment),
+    })
+}
+
+fn server(role: Role, told: ServerSection, environment: &Environment) -> Result<ServerSettings, ConfigError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let bind = if role == Role::Runner { DEFAULT_RUNNER_BIND } else { DEFAULT_BIND };
+    let default_bind = || List(bind.parse::<Bind>().into_iter().collect());
+    let data_dir = told.data_dir.map_or_else(|| default_data_dir(role, environment), Ok)?;
+    Ok(ServerSettings {
+        bind: told.bind.unwrap_or_else(default_bind).0.into_iter().map(|bind| bind.0).collect(),
+        data_dir: absolute(&data_dir)?,
+        slots: told.slots.unwrap_or(cores),
+        token_file: told.token_file,
+        secret_key_file: told.secret_key_file,
+        insecure: told.insecure.unwrap_or(false),
+        allowed_hosts: told.allowed_hosts.map(|hosts| hosts.0).unwrap_or_default(),
+        workers: told.workers.unwrap_or(cores.min(4)),
+        max_connections: told.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
+        shutdown_grace_ms: told.shutdown_grace.map_or(DEFAULT_SHUTDOWN_GRACE_MS, |grace| grace.0),
+    })
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
+    std::path::absolute(path)
+        .map_err(|error| ConfigError::Together(format!("data_dir `{}`: {error}", path.display())))
+}
+
+/// A runner has a folder of its own in a server's, so that both can be started without a word on one machine.
+fn default_data_dir(role: Role, environment: &Environment) -> Result<PathBuf, ConfigError> {
+    let folder = state_dir(environment)?;
+    Ok(if role == Role::Runner { folder.join("runner") } else { folder })
+}
+
+fn state_dir(environment: &Environment) -> Result<PathBuf, ConfigError> {
+    if rustix::process::geteuid().is_root() {
+        return Ok("/var/lib/callboard".into());
+    }
+    if let Some(state) = environment.get("XDG_STATE_HOME").map(Path::new).filter(|path| path.is_absolute()) {
+        return Ok(state.join("callboard"));
+    }
+    environment.get("HOME").map(|home| Path::new(home).join(".local/state/callboard")).ok_or_else(|| {
+        ConfigError::Together("no folder for data: HOME is not set, so name one with --data-dir".into())
+    })
+}
+
+fn limits(role: Role, told: LimitsSection) -> Limits {
+    let mut base = Limits::default();
+    if role == Role::Runner {
+        base.max_live_jobs = DEFAULT_EXECUTIONS;
+    }
+    Limits {
+        max_live_jobs: told.max_live_jobs.unwrap_or(base.max_live_jobs),
+        max_in_flight: told.max_in_flight.unwrap_or(base.max_in_flight),
+        max_waiters: told.max_waiters.unwrap_or(base.max_waiters),
+        default_timeout_ms: told.default_timeout.map_or(base.default_timeout_ms, |timeout| timeout.0),
+        max_timeout_ms: told.max_timeout.map_or(base.max_timeout_ms, |timeout| timeout.0),
+        default_grace_ms: told.default_grace.map_or(base.default_grace_ms, |grace| grace.0),
+        max_grace_ms: told.max_grace.map_or(base.max_grace_ms, |grace| grace.0),
+        output_head_bytes: told.output_head.map_or(base.output_head_bytes, |bytes| bytes.0),
+        output_tail_bytes: told.output_tail.map_or(base.output_tail_bytes, |bytes| bytes.0),
+        output_hard_bytes: told.output_hard.map_or(base.output_hard_bytes, |bytes| bytes.0),
+        output_inline_bytes: told.output_inline.map_or(base.output_inline_bytes, |bytes| bytes.0),
+        max_lost: told.max_lost.unwrap_or(base.max_lost),
+        retention_age_ms: told.retention_age.map_or(base.retention_age_ms, |age| age.0),
+        retention_count: told.retention_count.unwrap_or(base.retention_count),
+        retention_bytes: told.retention_bytes.map_or(base.retention_bytes, |bytes| bytes.0),
+        idempotency_ttl_ms: told.idempotency_ttl.map_or(base.idempotency_ttl_ms, |ttl| ttl.0),
+    }
+}
+
+fn refuse_unless(fine: bool, what: impl FnOnce() -> String) -> Result<(), ConfigError> {
+    if fine { Ok(()) } else { Err(ConfigError::Together(what())) }
+}
+
+fn check_server(server: &ServerSettings) -> Result<(), ConfigError> {
+    refuse_unless(!server.bind.is_empty(), || "bind names no address".into())?;
+    let slots = server.slots;
+    refuse_unless((1..=MAX_SLOTS).contains(&slots), || {
+        format!("slots is {slots}: 1 to {MAX_SLOTS} are possible")
+    })?;
+    let workers = server.workers;
+    refuse_unless((1..=MAX_WORKERS).contains(&workers), || {
+        format!("workers is {workers}: 1 to {MAX_WORKERS} are possible")
+    })?;
+    refuse_unless(server.max_connections > 0, || "max_connections must be at least 1".into())?;
+    let open = server.bind.iter().find(|address| !address.ip().is_loopback());
+    match open {
+        Some(address) if server.token_file.is_none() && !server.insecure => {
+            Err(ConfigError::Together(format!(
+                "{address} can be reached by others: set --token-file, or say --insecure to let anyone run commands here"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a runner could only ignore, and what would let it take more than it can answer.
+fn check_runner(server: &ServerSettings, limits: &Limits, store: &StoreSection) -> Result<(), ConfigError> {
+    let keeps = store.kind.is_some_and(|kind| kind != StoreKind::Memory) || store.durability.is_some();
+    refuse_unless(!keeps, || {
+        "a runner keeps no jobs: leave `store.kind` and `store.durability` out, also in CALLBOARD_STORE and \
+         CALLBOARD_DURABILITY"
+            .into()
+    })?;
+    refuse_unless(server.secret_key_file.is_none(), || {
+        "the jobs of a runner have no secret_env: leave `secret_key_file` out, also in CALLBOARD_SECRET_KEY_FILE"
+            .into()
+    })?;
+    refuse_unless(limits.max_live_jobs <= limits.max_waiters, || {
+        "max_live_jobs must be at most max_waiters on a runner: each execution has a client that waits".into()
+    })
+}
+
+fn check_limits(limits: &Limits) -> Result<(), ConfigError> {
+    refuse_unless(limits.max_live_jobs > 0, || "max_live_jobs must be at least 1".into())?;
+    refuse_unless(limits.max_in_flight > 0, || "max_in_flight must be at least 1".into())?;
+    refuse_unless(limits.max_timeout_ms > 0, || "max_timeout must be more than 0".into())?;
+    let default_timeout_ms = limits.default_timeout_ms.unwrap_or(limits.max_timeout_ms);
+    refuse_unless((1..=limits.max_timeout_ms).contains(&default_timeout_ms), || {
+        "default_timeout must be more than 0 and at most max_timeout, or `none`".into()
+    })?;
+    refuse_unless(limits.default_grace_ms <= limits.max_grace_ms, || {
+        "default_grace must be at most max_grace".into()
+    })?;
+    refuse_unless(limits.output_inline_bytes <= limits.output_head_bytes, || {
+        "output_inline must be at most output_head".into()
+    })?;
+    let kept = limits.output_head_bytes.saturating_add(limits.output_tail_bytes);
+    refuse_unless(kept <= limits.output_hard_bytes, || {
+        "output_hard must be at least output_head and output_tail together".into()
+    })
+}
+
+/// Variables that look like settings and are none. Jobs are given some by the platform, hence no refusal: a node that
+/// is started by a job inherits them.
+fn strangers(environment: &Environment) -> Vec<String> {
+    let known = |name: &str| {
+        OTHER_VARIABLES.contains(&name)
+            || name.starts_with("CALLBOARD_JOB")
+            || FileConfig::variables().any(|variable| variable == name)
+    };
+    let names = environment.names().filter(|name| name.starts_with("CALLBOARD_") && !known(name));
+    names.map(|name| format!("{name} is set but is no setting: see docs/CONFIGURATION.md")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Millis;
+
+    fn home() -> Environment {
+        Environment::of([("HOME", "/home/x"), ("CALLBOARD_SLOT", "1"), ("CALLBOARD_SLOTS", "5")])
+    }
+
+    #[test]
+    fn flags_cover_variables_and_variables_cover_files() {
+        let layer = |slots, workers, grace| {
+            let mut layer = FileConfig::default();
+            layer.server.slots = slots;
+            layer.server.workers = workers;
+            layer.limits.default_grace = grace;
+            layer
+        };
+        let flags = layer(Some(9), None, None);
+        let environment =
+            Environment::of([("CALLBOARD_SLOTS", "5"), ("CALLBOARD_WORKERS", "6"), ("HOME", "/h")]);
+        let variables = FileConfig::from_environment(&environment).unwrap();
+        let file = layer(Some(1), Some(2), Some(Millis(3)));
+        let config = resolve(Role::Coordinator, flags.or(variables).or(file), &environment).unwrap();
+        assert_eq!((config.server.slots, config.server.workers), (9, 6));
+        assert_eq!(config.limits.default_grace_ms, 3);
+        assert_eq!(config.limits.max_lost, Limits::default().max_lost);
+    }
+
+    #[test]
+    fn a_variable_that_sets_nothing_is_warned_of_and_a_bad_one_refused() {
+        assert_eq!(NodeConfig::defaults(&home()).unwrap().warnings.len(), 1);
+        let bad = Environment::of([("CALLBOARD_SLOTS", "many")]);
+        let shown = FileConfig::from_environment(&bad).unwrap_err().to_string();
+        assert!(shown.starts_with("CALLBOARD_SLOTS: `many`"), "{shown}");
+    }
+
+    #[test]
+    fn runner_url_is_refused_by_name() {
+        let environment = Environment::of([("RUNNER_URL", "http://r:8080"), ("HOME", "/h")]);
+        let shown = NodeConfig::load(Role::Coordinator, FileConfig::default(), None, &environment);
+        let shown = shown.unwrap_err().to_string();
+        assert!(shown.contains("RUNNER_URL") && shown.contains("unset it"), "{shown}");
+    }
+
+    #[test]
+    fn an_open_address_needs_a_token_or_an_explicit_word() {
+        let open = |set: fn(&mut FileConfig)| {
+            let mut told = FileConfig::default();
+            told.server.bind = Some(":8000".parse().unwrap());
+            set(&mut told);
+            resolve(Role::Coordinator, told, &home())
+        };
+        assert!(open(|_| {}).is_err());
+        assert!(open(|told| told.server.insecure = Some(true)).is_ok());
+        assert!(open(|told| told.server.token_file = Some("/t".into())).is_ok());
+    }
+
+    #[test]
+    fn limits_that_contradict_each_other_are_refused() {
+        let wrong: [fn(&mut FileConfig); 5] = [
+            |told| told.server.slots = Some(0),
+            |told| told.limits.max_timeout = Some(Millis(0)),
+            |told| told.limits.max_grace = Some(Millis(1)),
+            |told| told.limits.output_head = Some(super::super::ByteCount(1)),
+            |told| told.limits.output_hard = Some(super::super::ByteCount(1)),
+        ];
+        for set in wrong {
+            let mut told = FileConfig::default();
+            set(&mut told);
+            assert!(resolve(Role::Coordinator, told, &home()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_runner_has_defaults_of_its_own_and_refuses_what_it_could_only_ignore() {
+        let runner = |set: fn(&mut FileConfig)| {
+            let mut told = FileConfig::default();
+            set(&mut told);
+            resolve(Role::Runner, told, &home())
+        };
+        let config = runner(|_| {}).unwrap();
+        assert_eq!(config.server.bind, ["127.0.0.1:8080".parse().unwrap()]);
+        assert_eq!((config.store.kind, config.limits.max_live_jobs), (StoreKind::Memory, 1024));
+        assert!(config.server.data_dir.ends_with("callboard/runner"));
+        assert!(runner(|told| told.store.kind = Some(StoreKind::Memory)).is_ok());
+        assert!(runner(|told| told.store.kind = Some(StoreKind::Sqlite)).is_err());
+        assert!(runner(|told| told.store.durability = Some(Durability::Full)).is_err());
+        assert!(runner(|told| told.server.secret_key_file = Some("/k".into())).is_err());
+        assert!(runner(|told| told.limits.max_waiters = Some(1)).is_err());
+    }
+}

@@ -1,0 +1,213 @@
+//! Every setting by its name: in a file, in a variable, and how one layer covers another. It refuses to know defaults
+//! and what goes together.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use super::units::{
+    Bind, ByteCount, Durability, JobUser, List, LogFilter, LogFormat, Millis, OptionalMillis, StoreKind,
+};
+use super::{AdmissionSection, ConfigError, Environment};
+
+/// Declares a section: each key with its type and its variable.
+macro_rules! section {
+    (
+        $(#[$attribute:meta])*
+        pub struct $name:ident { $($(#[$doc:meta])* pub $key:ident: Option<$type:ty> = $variable:literal),+ $(,)? }
+    ) => {
+        $(#[$attribute])*
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name { $($(#[$doc])* pub $key: Option<$type>),+ }
+
+        impl $name {
+            const VARIABLES: &[&str] = &[$($variable),+];
+
+            fn or(self, lower: Self) -> Self {
+                Self { $($key: self.$key.or(lower.$key)),+ }
+            }
+
+            fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+                Ok(Self { $($key: from_variable::<$type>($variable, environment)?),+ })
+            }
+        }
+    };
+}
+
+section! {
+    /// `[server]`: where the node listens and what it owns.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+    pub struct ServerSection {
+        /// Addresses to listen on.
+        pub bind: Option<List<Bind>> = "CALLBOARD_BIND",
+        /// Folder of the database, the output and the slots.
+        pub data_dir: Option<PathBuf> = "CALLBOARD_DATA_DIR",
+        /// Jobs that run at once.
+        pub slots: Option<usize> = "CALLBOARD_SLOTS",
+        /// File that holds the token clients must show.
+        pub token_file: Option<PathBuf> = "CALLBOARD_TOKEN_FILE",
+        /// File that holds the key of secret variables.
+        pub secret_key_file: Option<PathBuf> = "CALLBOARD_SECRET_KEY_FILE",
+        /// Whether an open address may be served without a token.
+        pub insecure: Option<bool> = "CALLBOARD_INSECURE",
+        /// Host names that requests may be addressed to.
+        pub allowed_hosts: Option<List<String>> = "CALLBOARD_ALLOWED_HOSTS",
+        /// Threads that serve HTTP.
+        pub workers: Option<usize> = "CALLBOARD_WORKERS",
+        /// Connections that are open at once.
+        pub max_connections: Option<usize> = "CALLBOARD_MAX_CONNECTIONS",
+        /// How long running jobs may go on when the node is told to stop.
+        pub shutdown_grace: Option<Millis> = "CALLBOARD_SHUTDOWN_GRACE",
+    }
+}
+
+section! {
+    /// `[store]`: where jobs are kept.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+    pub struct StoreSection {
+        /// `sqlite` or `memory`.
+        pub kind: Option<StoreKind> = "CALLBOARD_STORE",
+        /// `full` or `normal`.
+        pub durability: Option<Durability> = "CALLBOARD_DURABILITY",
+    }
+}
+
+section! {
+    /// `[runner]`: how jobs are run.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+    pub struct RunnerSection {
+        /// Who jobs run as.
+        pub user: Option<JobUser> = "CALLBOARD_USER",
+        /// Folder of jobs that name none.
+        pub default_cwd: Option<PathBuf> = "CALLBOARD_DEFAULT_CWD",
+    }
+}
+
+section! {
+    /// `[log]`: how the node logs.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+    pub struct LogSection {
+        /// `text` or `json`.
+        pub format: Option<LogFormat> = "CALLBOARD_LOG_FORMAT",
+        /// A level, or `TARGET=LEVEL` pairs.
+        pub level: Option<LogFilter> = "CALLBOARD_LOG",
+    }
+}
+
+section! {
+    /// `[limits]`: what protects the node.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+    pub struct LimitsSection {
+        /// Most jobs that wait or run.
+        pub max_live_jobs: Option<usize> = "CALLBOARD_MAX_LIVE_JOBS",
+        /// Most requests that the actors work on.
+        pub max_in_flight: Option<usize> = "CALLBOARD_MAX_IN_FLIGHT",
+        /// Most requests that wait for a job's end.
+        pub max_waiters: Option<usize> = "CALLBOARD_MAX_WAITERS",
+        /// Time limit of a job that names none, or `none`.
+        pub default_timeout: Option<OptionalMillis> = "CALLBOARD_DEFAULT_TIMEOUT",
+        /// Longest time limit that a job may ask for.
+        pub max_timeout: Option<Millis> = "CALLBOARD_MAX_TIMEOUT",
+        /// Time between TERM and KILL when the job names none.
+        pub default_grace: Option<Millis> = "CALLBOARD_DEFAULT_GRACE",
+        /// Longest time between TERM and KILL that a job may ask for.
+        pub max_grace: Option<Millis> = "CALLBOARD_MAX_GRACE",
+        /// Output kept from the beginning of each stream.
+        pub output_head: Option<ByteCount> = "CALLBOARD_OUTPUT_HEAD",
+        /// Output kept from the end of each stream.
+        pub output_tail: Option<ByteCount> = "CALLBOARD_OUTPUT_TAIL",
+        /// Output of one stream at which a job is killed.
+        pub output_hard: Option<ByteCount> = "CALLBOARD_OUTPUT_HARD",
+        /// Output of one stream that is kept in the job's record.
+        pub output_inline: Option<ByteCount> = "CALLBOARD_OUTPUT_INLINE",
+        /// Attempts lost with their node before a job is given up.
+        pub max_lost: Option<u16> = "CALLBOARD_MAX_LOST",
+        /// Age at which a finished job is forgotten; 0 keeps it for ever.
+        pub retention_age: Option<Millis> = "CALLBOARD_RETENTION_AGE",
+        /// Finished jobs that are kept; 0 keeps them all.
+        pub retention_count: Option<u64> = "CALLBOARD_RETENTION_COUNT",
+        /// What finished jobs may occupy; 0 is no limit.
+        pub retention_bytes: Option<ByteCount> = "CALLBOARD_RETENTION_BYTES",
+        /// How long an Idempotency-Key is remembered.
+        pub idempotency_ttl: Option<Millis> = "CALLBOARD_IDEMPOTENCY_TTL",
+    }
+}
+
+/// One layer of settings: a whole file, or the flags, or the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FileConfig {
+    /// Where the node listens and what it owns.
+    pub server: ServerSection,
+    /// Where jobs are kept.
+    pub store: StoreSection,
+    /// How jobs are run.
+    pub runner: RunnerSection,
+    /// How the node logs.
+    pub log: LogSection,
+    /// What protects the node.
+    pub limits: LimitsSection,
+    /// Which jobs may be taken in.
+    pub admission: AdmissionSection,
+}
+
+impl FileConfig {
+    /// What this layer says, and what the one below says where this one is silent.
+    #[must_use]
+    pub fn or(self, lower: Self) -> Self {
+        Self {
+            server: self.server.or(lower.server),
+            store: self.store.or(lower.store),
+            runner: self.runner.or(lower.runner),
+            log: self.log.or(lower.log),
+            limits: self.limits.or(lower.limits),
+            admission: self.admission.or(lower.admission),
+        }
+    }
+
+    /// What the variables say.
+    ///
+    /// # Errors
+    /// The first variable whose value is not understood.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        Ok(Self {
+            server: ServerSection::from_environment(environment)?,
+            store: StoreSection::from_environment(environment)?,
+            runner: RunnerSection::from_environment(environment)?,
+            log: LogSection::from_environment(environment)?,
+            limits: LimitsSection::from_environment(environment)?,
+            // Rules are too long for a variable.
+            admission: AdmissionSection::default(),
+        })
+    }
+
+    /// Every variable that sets something.
+    pub fn variables() -> impl Iterator<Item = &'static str> {
+        let sections = [
+            ServerSection::VARIABLES,
+            StoreSection::VARIABLES,
+            RunnerSection::VARIABLES,
+            LogSection::VARIABLES,
+            LimitsSection::VARIABLES,
+        ];
+        sections.into_iter().flatten().copied()
+    }
+}
+
+fn from_variable<T: FromStr<Err: ToString>>(
+    name: &str,
+    environment: &Environment,
+) -> Result<Option<T>, ConfigError> {
+    let wrong = |what: String| ConfigError::Variable { name: name.to_owned(), what };
+    let read = |value: &str| match (name, value) {
+        // The two spellings that every shell script uses.
+        ("CALLBOARD_INSECURE", "1") => "true".parse::<T>(),
+        ("CALLBOARD_INSECURE", "0") => "false".parse::<T>(),
+        (_, value) => value.parse::<T>(),
+    };
+    environment
+        .get(name)
+        .map(|value| read(value).map_err(|error| wrong(format!("`{value}`: {}", error.to_string()))))
+        .transpose()
+}

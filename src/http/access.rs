@@ -1,0 +1,270 @@
+//! Who comes in: the tokens in memory, the rule when one is demanded, and what a caller may do. It knows no route and no
+//! header; the records behind it are the platform's.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use callboard_actors::clock;
+use callboard_actors::model::View;
+use callboard_actors::model::access::{Scope, Scopes, TokenOp, TokenRecord, token_parts};
+use callboard_actors::protocol::{LookupError, PlatformHandle};
+use tokio::sync::{Mutex, watch};
+
+use super::door::TokenHash;
+
+mod change;
+mod needs;
+mod visit;
+
+pub use change::{Draft, Refused};
+pub use visit::Visit;
+
+/// How often the times at which tokens were last shown are stored.
+pub const STORE_USES: Duration = Duration::from_secs(60);
+
+/// Times are kept to the minute: then a token that is shown a thousand times a second is written once.
+const USE_STEP_MS: i64 = 60_000;
+
+/// No time.
+const NEVER: i64 = i64::MIN;
+
+/// The tokens of one door, shared by all its threads.
+#[derive(Debug)]
+pub struct Access {
+    /// The token of `--token-file`: an operator's, never listed.
+    file: Option<TokenHash>,
+    /// Whether callers must show a token. Once a token was made this stays true, even if all are void.
+    demanded: AtomicBool,
+    tokens: RwLock<HashMap<String, Arc<Token>>>,
+    /// Tokens are changed one after another, so that the rules against locking everybody out hold.
+    changing: Mutex<()>,
+    revoked: watch::Sender<()>,
+}
+
+/// A token in memory. What changes of it changes in place, for every request at once.
+#[derive(Debug)]
+struct Token {
+    record: TokenRecord,
+    revoked_at_ms: AtomicI64,
+    used_at_ms: AtomicI64,
+    stored_use_ms: AtomicI64,
+}
+
+/// Why a caller does not come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// No token was shown.
+    Missing,
+    /// No token of this text is known.
+    Unknown,
+    /// It was revoked.
+    Revoked,
+    /// Its time is over.
+    Expired,
+}
+
+/// Who shows a token.
+#[derive(Clone, Debug)]
+enum Who {
+    /// Nobody needs to.
+    Anyone,
+    /// Whoever has the server's own token.
+    Operator,
+    /// The holder of this one.
+    Holder(Arc<Token>),
+}
+
+/// A caller who came in.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    who: Who,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// How it sees jobs.
+    pub view: View,
+}
+
+impl Caller {
+    fn anyone() -> Self {
+        Self { who: Who::Anyone, scopes: Scopes::ALL, view: View::FULL }
+    }
+
+    fn operator() -> Self {
+        Self { who: Who::Operator, ..Self::anyone() }
+    }
+
+    fn holder(token: Arc<Token>) -> Self {
+        let (scopes, tenant) = (token.record.scopes, token.record.tenant);
+        let view = View { tenant, everything: scopes.has(Scope::Admin) };
+        Self { who: Who::Holder(token), scopes, view }
+    }
+
+    /// Whether its rights are those of an open door, and nothing can take them away.
+    fn is_plain(&self) -> bool {
+        !matches!(self.who, Who::Holder(_))
+    }
+}
+
+impl Token {
+    fn of(record: TokenRecord) -> Self {
+        let at = |time: Option<i64>| AtomicI64::new(time.unwrap_or(NEVER));
+        Self {
+            revoked_at_ms: at(record.revoked_at_ms),
+            used_at_ms: at(record.last_used_at_ms),
+            stored_use_ms: at(record.last_used_at_ms),
+            record,
+        }
+    }
+
+    /// As it is now.
+    fn snapshot(&self) -> TokenRecord {
+        let time = |at: &AtomicI64| Some(at.load(Ordering::Acquire)).filter(|at| *at != NEVER);
+        TokenRecord {
+            revoked_at_ms: time(&self.revoked_at_ms),
+            last_used_at_ms: time(&self.used_at_ms),
+            ..self.record.clone()
+        }
+    }
+
+    fn judge(&self, now_ms: i64) -> Result<(), Stop> {
+        if self.revoked_at_ms.load(Ordering::Acquire) != NEVER {
+            return Err(Stop::Revoked);
+        }
+        match self.record.expires_at_ms {
+            Some(expires) if expires <= now_ms => Err(Stop::Expired),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_admin(&self, now_ms: i64) -> bool {
+        self.record.scopes.has(Scope::Admin) && self.judge(now_ms).is_ok()
+    }
+}
+
+impl Access {
+    /// A door that demands this token, or none.
+    pub fn new(file: Option<TokenHash>) -> Self {
+        Self {
+            demanded: AtomicBool::new(file.is_some()),
+            file,
+            tokens: RwLock::default(),
+            changing: Mutex::default(),
+            revoked: watch::Sender::new(()),
+        }
+    }
+
+    /// The same with every token that the platform remembers.
+    ///
+    /// # Errors
+    /// [`LookupError`] when they cannot be read: then nobody may be let in.
+    pub async fn load(file: Option<TokenHash>, platform: &PlatformHandle) -> Result<Self, LookupError> {
+        let access = Self::new(file);
+        platform.tokens().await?.into_iter().for_each(|record| access.insert(record));
+        Ok(access)
+    }
+
+    /// Whether callers must show a token.
+    pub fn is_demanded(&self) -> bool {
+        self.demanded.load(Ordering::Acquire)
+    }
+
+    /// Who shows this, or why nobody comes in.
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub fn judge(&self, shown: Option<&str>) -> Result<Caller, Stop> {
+        if !self.is_demanded() {
+            return Ok(Caller::anyone());
+        }
+        let shown = shown.ok_or(Stop::Missing)?;
+        if self.file.is_some_and(|file| file.matches(shown)) {
+            return Ok(Caller::operator());
+        }
+        let (id, secret) = token_parts(shown).ok_or(Stop::Unknown)?;
+        let token = self.token(id).filter(|token| TokenHash::stored(token.record.hash).matches(secret));
+        let token = token.ok_or(Stop::Unknown)?;
+        let now_ms = clock::now_ms();
+        token.judge(now_ms)?;
+        token.used_at_ms.store(now_ms - now_ms.rem_euclid(USE_STEP_MS), Ordering::Release);
+        Ok(Caller::holder(token))
+    }
+
+    /// Stores when tokens were last shown, of those that were shown since.
+    pub async fn store_uses(&self, platform: &PlatformHandle) {
+        let mut ops = Vec::new();
+        for token in self.all() {
+            let at_ms = token.used_at_ms.load(Ordering::Acquire);
+            if token.stored_use_ms.swap(at_ms, Ordering::AcqRel) != at_ms {
+                ops.push(TokenOp::Touch { id: token.record.id.clone(), at_ms });
+            }
+        }
+        if !ops.is_empty()
+            && let Err(error) = platform.change_tokens(ops).await
+        {
+            log::warn!("when tokens were last used cannot be stored: {error}");
+        }
+    }
+
+    fn token(&self, id: &str) -> Option<Arc<Token>> {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Every token, the oldest first.
+    fn all(&self) -> Vec<Arc<Token>> {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = tokens.values().cloned().collect();
+        all.sort_by(|one, other| {
+            let key = |token: &Arc<Token>| (token.record.created_at_ms, token.record.id.clone());
+            key(one).cmp(&key(other))
+        });
+        all
+    }
+
+    fn insert(&self, record: TokenRecord) {
+        let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        tokens.insert(record.id.clone(), Arc::new(Token::of(record)));
+        self.demanded.store(true, Ordering::Release);
+    }
+}
+
+/// What a long answer rests on: it ends when the token of its caller does.
+#[derive(Clone, Debug, Default)]
+pub struct Pass(Option<(Arc<Access>, Arc<Token>)>);
+
+impl Pass {
+    fn of(access: &Arc<Access>, caller: &Caller) -> Self {
+        match &caller.who {
+            Who::Holder(token) => Self(Some((Arc::clone(access), Arc::clone(token)))),
+            Who::Anyone | Who::Operator => Self(None),
+        }
+    }
+
+    /// Whether it still holds.
+    pub fn holds(&self) -> bool {
+        self.0.as_ref().is_none_or(|(_, token)| token.judge(clock::now_ms()).is_ok())
+    }
+
+    /// Resolves when it holds no longer.
+    pub async fn ended(&self) {
+        let Some((access, token)) = &self.0 else {
+            return std::future::pending().await;
+        };
+        let mut revoked = access.revoked.subscribe();
+        loop {
+            let now_ms = clock::now_ms();
+            if token.judge(now_ms).is_err() {
+                return;
+            }
+            // The clock may be set meanwhile, so a far end is looked at again.
+            let left_ms = token.record.expires_at_ms.map_or(i64::MAX, |expires| expires - now_ms);
+            let nap = Duration::from_millis(left_ms.clamp(1, USE_STEP_MS).unsigned_abs());
+            tokio::select! {
+                // The sender lives in `access`, which is held here.
+                _ = revoked.changed() => {}
+                () = tokio::time::sleep(nap) => {}
+            }
+        }
+    }
+}

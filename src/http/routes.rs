@@ -1,0 +1,162 @@
+//! Every path that the door answers and the methods it knows, in one table: routing, `Allow`, metric labels and the
+//! check of the OpenAPI document all read it. It knows no handler's business.
+
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, Resource};
+
+use super::problem::Problem;
+use super::{
+    cancel, compat, events, execute, jobs, logs, metrics, ops, pages, prune, stats, stdin, submit, tokens,
+};
+use crate::config::Role;
+
+macro_rules! routes {
+    ($($(#[$doc:meta])* $name:ident = $path:literal, $allow:literal, [$($role:ident),+];)+) => {
+        /// One path.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Route { $($(#[$doc])* $name),+ }
+
+        impl Route {
+            /// Every path.
+            pub const ALL: [Self; [$($path),+].len()] = [$(Self::$name),+];
+
+            /// The path, with its parameters in braces.
+            pub const fn path(self) -> &'static str {
+                match self { $(Self::$name => $path),+ }
+            }
+
+            /// The methods it knows, as the `Allow` header lists them.
+            pub const fn allow(self) -> &'static str {
+                match self { $(Self::$name => $allow),+ }
+            }
+
+            /// The paths of a node of this role.
+            pub fn of(role: Role) -> impl Iterator<Item = Self> {
+                let served = move |route: &Self| match route {
+                    $(Self::$name => [$(Role::$role),+].contains(&role)),+
+                };
+                Self::ALL.into_iter().filter(served)
+            }
+        }
+    };
+}
+
+routes! {
+    /// The original's submit.
+    Jobs = "/jobs", "POST", [Coordinator];
+    /// The original's look at a job.
+    Job = "/jobs/{id}", "GET, HEAD", [Coordinator];
+    /// The original runner's way to run a command.
+    Execute = "/execute", "POST", [Runner];
+    /// Prometheus text.
+    Metrics = "/metrics", "GET, HEAD", [Coordinator, Runner];
+    /// The original's health check.
+    Health = "/health", "GET, HEAD", [Coordinator, Runner];
+    /// Submit and list.
+    V1Jobs = "/v1/jobs", "GET, HEAD, POST", [Coordinator];
+    /// Submit many.
+    V1Batch = "/v1/jobs/batch", "POST", [Coordinator];
+    /// Forget many.
+    V1Prune = "/v1/jobs/prune", "POST", [Coordinator];
+    /// Look at and forget a job.
+    V1Job = "/v1/jobs/{id}", "GET, HEAD, DELETE", [Coordinator];
+    /// Cancel a job.
+    V1Cancel = "/v1/jobs/{id}/cancel", "POST", [Coordinator];
+    /// Repeat a job.
+    V1Retry = "/v1/jobs/{id}/retry", "POST", [Coordinator];
+    /// Read a job's output.
+    V1Logs = "/v1/jobs/{id}/logs", "GET", [Coordinator];
+    /// Write a job's input.
+    V1Stdin = "/v1/jobs/{id}/stdin", "PUT", [Coordinator];
+    /// What happens.
+    V1Events = "/v1/events", "GET", [Coordinator];
+    /// How it goes.
+    V1Stats = "/v1/stats", "GET, HEAD", [Coordinator];
+    /// Start no jobs.
+    V1Pause = "/v1/queue/pause", "POST", [Coordinator];
+    /// Start jobs again.
+    V1Resume = "/v1/queue/resume", "POST", [Coordinator];
+    /// Make and list tokens.
+    V1Tokens = "/v1/tokens", "GET, HEAD, POST", [Coordinator];
+    /// Revoke a token.
+    V1Token = "/v1/tokens/{id}", "DELETE", [Coordinator];
+    /// Who answers.
+    V1Version = "/v1/version", "GET, HEAD", [Coordinator, Runner];
+    /// Whether the actors live.
+    Livez = "/livez", "GET, HEAD", [Coordinator, Runner];
+    /// Whether new jobs would start.
+    Readyz = "/readyz", "GET, HEAD", [Coordinator, Runner];
+    /// This API, described.
+    OpenApi = "/openapi.json", "GET, HEAD", [Coordinator, Runner];
+    /// One type of problem, explained.
+    ProblemPage = "/problems/{name}", "GET, HEAD", [Coordinator, Runner];
+}
+
+/// Registers the paths of this role. A path's own methods stand in [`Route::allow`]; any other is answered with 405.
+pub fn register(role: Role, config: &mut ServiceConfig) {
+    match role {
+        Role::Coordinator => register_jobs(config),
+        Role::Runner => _ = config.service(at(Route::Execute).route(web::post().to(execute::execute))),
+    }
+    register_shared(config);
+}
+
+/// What every node answers.
+fn register_shared(config: &mut ServiceConfig) {
+    let (get, head) = (web::get, web::head);
+    config
+        .service(at(Route::Metrics).route(get().to(metrics::show)).route(head().to(metrics::show)))
+        .service(at(Route::Health).route(get().to(compat::health)).route(head().to(compat::health)))
+        .service(at(Route::V1Version).route(get().to(ops::version)).route(head().to(ops::version)))
+        .service(at(Route::Livez).route(get().to(ops::livez)).route(head().to(ops::livez)))
+        .service(at(Route::Readyz).route(get().to(ops::readyz)).route(head().to(ops::readyz)))
+        .service(at(Route::OpenApi).route(get().to(pages::openapi)).route(head().to(pages::openapi)))
+        .service(at(Route::ProblemPage).route(get().to(pages::problem)).route(head().to(pages::problem)));
+}
+
+fn register_jobs(config: &mut ServiceConfig) {
+    let (get, head, post) = (web::get, web::head, web::post);
+    config
+        .service(at(Route::Jobs).route(post().to(compat::submit)))
+        .service(at(Route::Job).route(get().to(compat::show)).route(head().to(compat::show)))
+        .service(
+            at(Route::V1Jobs)
+                .route(post().to(submit::one))
+                .route(get().to(jobs::list))
+                .route(head().to(jobs::list)),
+        )
+        .service(at(Route::V1Batch).route(post().to(submit::batch)))
+        .service(at(Route::V1Prune).route(post().to(prune::prune)))
+        .service(at(Route::V1Events).route(get().to(events::show)))
+        .service(at(Route::V1Stats).route(get().to(stats::show)).route(head().to(stats::show)))
+        .service(
+            at(Route::V1Job)
+                .route(get().to(jobs::show))
+                .route(head().to(jobs::show))
+                .route(web::delete().to(jobs::forget)),
+        )
+        .service(at(Route::V1Cancel).route(post().to(cancel::cancel)))
+        .service(at(Route::V1Retry).route(post().to(cancel::retry)))
+        .service(at(Route::V1Logs).route(get().to(logs::show)))
+        .service(at(Route::V1Stdin).route(web::put().to(stdin::write)))
+        .service(at(Route::V1Pause).route(post().to(ops::pause)))
+        .service(at(Route::V1Resume).route(post().to(ops::resume)))
+        .service(
+            at(Route::V1Tokens)
+                .route(get().to(tokens::list))
+                .route(head().to(tokens::list))
+                .route(post().to(tokens::create)),
+        )
+        .service(at(Route::V1Token).route(web::delete().to(tokens::revoke)));
+}
+
+fn at(route: Route) -> Resource {
+    web::resource(route.path()).app_data(route).default_service(web::to(refuse_method))
+}
+
+async fn refuse_method(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Err(match request.app_data::<Route>() {
+        Some(route) => Problem::method_not_allowed(route.allow()),
+        None => Problem::no_route(),
+    })
+}

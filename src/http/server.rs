@@ -1,0 +1,162 @@
+//! Binding, and the server around the routes. It installs no signal handler and stops when it is told to; whether an
+//! address may be bound is decided here, before anything else is started.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer};
+
+use super::configure;
+use super::door::{DEFAULT_BODY_TIMEOUT, Door, HostRule};
+
+/// Connections that wait to be accepted, per address.
+const BACKLOG: i32 = 1024;
+
+/// How the server listens.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// Addresses to listen on.
+    pub bind: Vec<SocketAddr>,
+    /// Names beside loopback's that the server answers to; any name when it listens elsewhere and this is empty.
+    pub allowed_hosts: Vec<String>,
+    /// Whether an open address may be bound without a token.
+    pub insecure: bool,
+    /// Threads that answer.
+    pub workers: usize,
+    /// Most connections, over all threads; more wait unaccepted.
+    pub max_connections: usize,
+    /// How long an idle connection is kept.
+    pub keep_alive: Duration,
+    /// Longest time for the head of a request.
+    pub head_timeout: Duration,
+    /// Longest time for the body of a request.
+    pub body_timeout: Duration,
+    /// Longest time that a graceful stop waits for answers under way, in seconds.
+    pub stop_timeout_s: u64,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            bind: vec![SocketAddr::from(([127, 0, 0, 1], 8000))],
+            allowed_hosts: Vec::new(),
+            insecure: false,
+            workers: available_parallelism().map_or(1, |cores| cores.get().min(2)),
+            max_connections: 8192,
+            keep_alive: Duration::from_secs(75),
+            head_timeout: Duration::from_secs(30),
+            body_timeout: DEFAULT_BODY_TIMEOUT,
+            stop_timeout_s: 10,
+        }
+    }
+}
+
+/// Why the API cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Others can reach the address, and nothing guards it.
+    #[error(
+        "{address} can be reached from other machines, and anyone who reaches it could run commands here:\n  \
+         demand a token with --token-file FILE,\n  \
+         or listen on this machine only with --bind 127.0.0.1:{port},\n  \
+         or accept the risk with --insecure",
+        port = .address.port()
+    )]
+    Open {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Something listens there already.
+    #[error("port {port} is in use ({address}): stop what listens there, or choose another with --bind", port = .address.port())]
+    InUse {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The system refused.
+    #[error("cannot listen on {address} (--bind): {source}")]
+    System {
+        /// The address.
+        address: SocketAddr,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// The server could not be set up.
+    #[error("the HTTP server cannot be started: {0}")]
+    Server(#[from] io::Error),
+}
+
+/// Listens on the configured addresses, if that is safe.
+///
+/// # Errors
+/// [`ServeError`], and then nothing listens.
+pub fn listen(config: &HttpConfig, has_token: bool) -> Result<Vec<TcpListener>, ServeError> {
+    let guarded = has_token || config.insecure;
+    let open = config.bind.iter().find(|address| !address.ip().is_loopback());
+    if let Some(address) = open.filter(|_| !guarded) {
+        return Err(ServeError::Open { address: *address });
+    }
+    config.bind.iter().map(|address| listen_on(*address)).collect()
+}
+
+fn listen_on(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let refuse = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => ServeError::InUse { address },
+        _ => ServeError::System { address, source },
+    };
+    let listener = TcpListener::bind(address).map_err(refuse)?;
+    // The standard library's backlog is small; listening again only changes it.
+    rustix::net::listen(&listener, BACKLOG).map_err(|error| refuse(error.into()))?;
+    Ok(listener)
+}
+
+/// A server that runs. Dropping it does not stop it.
+#[derive(Debug)]
+pub struct Running {
+    addresses: Vec<SocketAddr>,
+    handle: ServerHandle,
+}
+
+impl Running {
+    /// Where it listens, with the ports that the system chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops accepting and closes idle connections; when `graceful`, answers under way are written first. The platform
+    /// should have begun to stop before, so that no request is held.
+    pub async fn stop(self, graceful: bool) {
+        self.handle.stop(graceful).await;
+    }
+}
+
+/// Serves on `listeners`. Needs a running actix system; the threads that answer are its own.
+///
+/// # Errors
+/// When a listener cannot be used.
+pub fn serve(door: Door, config: &HttpConfig, listeners: Vec<TcpListener>) -> Result<Running, ServeError> {
+    let bound = listeners.iter().map(TcpListener::local_addr);
+    let addresses = bound.collect::<io::Result<Vec<_>>>()?;
+    let hosts = HostRule::for_addresses(&addresses, &config.allowed_hosts);
+    let door = Door { body_timeout: config.body_timeout, ..door.with_hosts(hosts) };
+    let workers = config.workers.max(1);
+    // The factory runs once per thread and address: it only clones the door.
+    let mut server = HttpServer::new(move || App::new().configure(configure(door.clone())))
+        .workers(workers)
+        .max_connections(config.max_connections.div_ceil(workers))
+        .keep_alive(config.keep_alive)
+        .client_request_timeout(config.head_timeout)
+        .h1_allow_half_closed(false)
+        .shutdown_timeout(config.stop_timeout_s)
+        .disable_signals();
+    for listener in listeners {
+        server = server.listen(listener)?;
+    }
+    let server = server.run();
+    let handle = server.handle();
+    // Once it listens it ends only when it is told to.
+    actix_rt::spawn(server);
+    Ok(Running { addresses, handle })
+}

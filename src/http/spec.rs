@@ -1,0 +1,97 @@
+//! From the body of a submit to the spec of a job. What the model's own checks find is left to them; here is refused
+//! what has no meaning at all.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use callboard_actors::model::{CommandLine, InputMode, JobSpec, Limits, OnLost, SealedEnv, limits};
+
+use super::api::{CommandBody, CompatSubmit, FieldProblem, StdinBody, SubmitBody};
+use super::problem::Problem;
+
+/// The spec of a `/v1` job, without its secret variables.
+pub fn of(body: SubmitBody, limits: &Limits) -> Result<JobSpec, Problem> {
+    let mut errors = Vec::new();
+    let on_lost = match body.on_lost.as_deref() {
+        None | Some("requeue") => OnLost::Requeue,
+        Some("never") => OnLost::Never,
+        Some(other) => {
+            refuse(
+                &mut errors,
+                "#/on_lost",
+                format!("on_lost is `requeue` or `never`, not `{}`", short(other)),
+            );
+            OnLost::Requeue
+        }
+    };
+    if let Some(wanted) = body.isolation.as_deref().filter(|word| !["auto", "none"].contains(word)) {
+        refuse(
+            &mut errors,
+            "#/isolation",
+            format!("isolation `{}` does not exist yet: use `auto` or `none`", short(wanted)),
+        );
+    }
+    let input = body.stdin.map_or(InputMode::Null, |stdin| input(stdin, &mut errors));
+    if !errors.is_empty() {
+        return Err(Problem::fields(errors));
+    }
+    Ok(JobSpec {
+        command: command(body.command),
+        name: body.name,
+        env: body.env,
+        secret_env: SealedEnv::default(),
+        cwd: body.cwd,
+        input,
+        timeout_ms: body.timeout_ms.or(limits.default_timeout_ms),
+        grace_ms: body.grace_ms.unwrap_or(limits.default_grace_ms),
+        on_lost,
+    })
+}
+
+/// The spec of a job of the original's `POST /jobs`.
+pub fn of_original(body: CompatSubmit, limits: &Limits) -> Result<JobSpec, Problem> {
+    let max = limits::COMPAT_MAX_TIMEOUT_S;
+    let asked = body.timeout.unwrap_or(limits::COMPAT_DEFAULT_TIMEOUT_S as i64);
+    let timeout_s =
+        u64::try_from(asked).ok().filter(|seconds| (1..=max).contains(seconds)).ok_or_else(|| {
+            let detail = format!("timeout must be between 1 and {max} seconds");
+            Problem::field("#/timeout", detail)
+        })?;
+    Ok(JobSpec {
+        timeout_ms: Some(timeout_s * 1000),
+        grace_ms: limits.default_grace_ms,
+        ..JobSpec::shell(body.command)
+    })
+}
+
+fn command(body: CommandBody) -> CommandLine {
+    match body {
+        CommandBody::Shell(line) => CommandLine::Shell(line),
+        CommandBody::Argv(argv) => CommandLine::Argv(argv),
+    }
+}
+
+fn input(body: StdinBody, errors: &mut Vec<FieldProblem>) -> InputMode {
+    match body {
+        StdinBody::Text(text) => InputMode::Inline(text.into_bytes()),
+        StdinBody::Base64(text) => match STANDARD.decode(text) {
+            Ok(bytes) => InputMode::Inline(bytes),
+            Err(error) => {
+                refuse(errors, "#/stdin/base64", format!("this is not standard base64: {error}"));
+                InputMode::Null
+            }
+        },
+        StdinBody::Stream(true) => InputMode::Streamed,
+        StdinBody::Stream(false) => {
+            refuse(errors, "#/stdin/stream", "stream is `true`, or stdin is left out".into());
+            InputMode::Null
+        }
+    }
+}
+
+fn refuse(errors: &mut Vec<FieldProblem>, pointer: &str, detail: String) {
+    errors.push(FieldProblem { pointer: pointer.into(), detail });
+}
+
+fn short(word: &str) -> String {
+    word.chars().take(40).collect()
+}

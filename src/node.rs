@@ -1,0 +1,245 @@
+//! Assembles a node: store, graph and HTTP door from the settings; signals and the graceful stop. It decides no job.
+
+pub mod embedded;
+mod insecure;
+mod open_files;
+mod signals;
+mod tokens;
+mod user;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use callboard_actors::clock;
+use callboard_actors::exec::{ProcessConfig, RunAs};
+use callboard_actors::graph::{Builder, ExecutorChoice, Platform, StartError, node};
+use callboard_actors::model::StoreSummary;
+use callboard_actors::model::meter::Meter;
+use callboard_actors::protocol::LookupError;
+use callboard_actors::secret::KeySource;
+use callboard_actors::store::memory::MemoryStore;
+use callboard_actors::store::sqlite::{self, SqliteOptions, SqliteStore};
+use callboard_actors::store::{JobStore, StoreError};
+
+pub use self::signals::StopSignals;
+use crate::config::{ConfigError, Durability, NodeConfig, StoreKind, read_token};
+use crate::http::access::Access;
+use crate::http::{self, Door, Executions, HttpConfig, Running, ServeError, TokenHash};
+
+/// Why a node did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The settings do not fit.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The API cannot be served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The records cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The actors did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The tokens cannot be read, so nobody may be let in.
+    #[error("the tokens cannot be read: {0}")]
+    Tokens(LookupError),
+    /// The folder of everything cannot be made or written.
+    #[error("the data folder {path} cannot be written: {source}: choose another with --data-dir")]
+    DataDir {
+        /// Which one.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An actor died.
+    #[error("the {0} actor died; start the node again: nothing that was accepted is lost")]
+    Died(&'static str),
+    /// A second signal did not let it stop in peace.
+    #[error("ended by a second signal: jobs that still ran were killed, and run again after the next start")]
+    Impatient,
+}
+
+/// Which boot of which file system view this process lives in: equal ids mean that paths mean the same.
+pub fn host_id() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let view = std::fs::read_link("/proc/self/ns/mnt").unwrap_or_default();
+    format!("{}-{}", boot.trim(), view.display())
+}
+
+/// A node that serves.
+pub struct Node {
+    platform: Platform,
+    server: Running,
+    executions: Executions,
+    access: Arc<Access>,
+}
+
+impl Node {
+    /// Starts one, as what its role says.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub async fn start(config: &NodeConfig) -> Result<Self, NodeError> {
+        let token = config.server.token_file.as_deref().map(read_token).transpose()?;
+        let http_config = http_config(config);
+        let listeners = http::listen(&http_config, token.is_some())?;
+        config.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        let platform = start_platform(config).await?;
+        let door = Door::new(platform.handle().clone(), env!("CARGO_PKG_VERSION"), &host_id());
+        let file = token.as_deref().map(TokenHash::of);
+        let access = Access::load(file, platform.handle()).await.map_err(NodeError::Tokens)?;
+        let door = door.with_role(config.role).with_access(access);
+        tokens::store_uses(&door);
+        let access = Arc::clone(&door.access);
+        let executions = door.executions.clone();
+        let server = http::serve(door, &http_config, listeners)?;
+        let node = Self { platform, server, executions, access };
+        let (role, address) = (config.role.as_str(), node.urls().join(" "));
+        log::info!(address, role, slots = config.server.slots; "callboard is serving");
+        Ok(node)
+    }
+
+    /// Where it answers.
+    pub fn urls(&self) -> Vec<String> {
+        self.server.addresses().iter().map(|at| format!("http://{at}")).collect()
+    }
+
+    /// Resolves when one of its actors has died.
+    pub async fn died(&mut self) -> NodeError {
+        NodeError::Died(self.platform.died().await)
+    }
+
+    /// Stops it: no intake, running jobs get `grace_ms`, everything is flushed.
+    pub async fn stop(self, grace_ms: u64) {
+        let begun = clock::moment();
+        self.platform.stop_intake();
+        // What a client waits for is answered out of living actors. When the time is up there is none left to wait for.
+        let _ = tokio::time::timeout(Duration::from_millis(grace_ms), self.executions.idle()).await;
+        self.access.store_uses(self.platform.handle()).await;
+        self.platform.stop(grace_ms.saturating_sub(begun.elapsed_ms())).await;
+        self.server.stop(true).await;
+    }
+}
+
+/// Serves until a signal, then stops. A second signal ends it at once, as a failure.
+///
+/// # Errors
+/// [`NodeError`].
+pub async fn serve(config: NodeConfig) -> Result<(), NodeError> {
+    let mut node = Node::start(&config).await?;
+    let grace_ms = config.server.shutdown_grace_ms;
+    let mut signals = StopSignals::listen();
+    tokio::select! {
+        () = signals.next() => {}
+        () = insecure::remind(insecure::warning(&config.server)) => {}
+        died = node.died() => return Err(died),
+    }
+    log::info!(grace_ms = grace_ms; "stopping: no new jobs; a second signal ends it now");
+    tokio::select! {
+        () = node.stop(grace_ms) => Ok(()),
+        () = signals.next() => Err(NodeError::Impatient),
+    }
+}
+
+fn http_config(config: &NodeConfig) -> HttpConfig {
+    let server = &config.server;
+    HttpConfig {
+        bind: server.bind.clone(),
+        allowed_hosts: server.allowed_hosts.clone(),
+        insecure: server.insecure,
+        workers: server.workers,
+        max_connections: server.max_connections,
+        ..HttpConfig::default()
+    }
+}
+
+async fn start_platform(config: &NodeConfig) -> Result<Platform, NodeError> {
+    make_private(&config.server.data_dir)?;
+    let run_as = user::resolve(config.runner.user.as_ref())?;
+    let own_uid = rustix::process::getuid().as_raw();
+    let job_uid = run_as.map_or(own_uid, |user| user.uid);
+    let open_files = open_files::raise();
+    let insecure = insecure::warning(&config.server);
+    let is_insecure = insecure.is_some();
+    let mut warnings: Vec<String> = insecure.into_iter().chain(open_files.shortage(&config.server)).collect();
+    if own_uid == 0 && config.server.token_file.is_none() {
+        warnings.push(format!("the server runs as root without a token; its jobs run as uid {job_uid}"));
+    }
+    warnings.push("jobs are not isolated: isolation is none until the sandbox exists".into());
+    warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    if !config.admission.allow_all() {
+        let (rules, default) = (config.admission.written().count(), config.admission.default_action());
+        log::info!(rules, default = default.as_str(); "admission rules are in force");
+    }
+    let default_cwd = config.runner.default_cwd.clone().unwrap_or_else(std::env::temp_dir);
+    let mut builder = builder(config, run_as, default_cwd)?;
+    if let ExecutorChoice::Process(executor) = &mut builder.executor {
+        executor.open_files = open_files.given;
+    }
+    builder.meter.insecure.set(u64::from(is_insecure));
+    Ok(Builder { warnings, ..builder }.start().await?)
+}
+
+/// The parts of a platform over the folder and the settings of `config`, its jobs run as `run_as` or as ourselves.
+fn builder(config: &NodeConfig, run_as: Option<RunAs>, default_cwd: PathBuf) -> Result<Builder, NodeError> {
+    let (data_dir, limits) = (&config.server.data_dir, &config.limits);
+    let executor = ProcessConfig {
+        slots: u32::try_from(config.server.slots).unwrap_or(u32::MAX),
+        run_as,
+        default_cwd,
+        ..ProcessConfig::new(data_dir, limits)
+    };
+    let builder = Builder::new(ExecutorChoice::Process(executor));
+    let (store, store_summary) = open_store(config, &builder.meter)?;
+    Ok(Builder {
+        store,
+        store_summary,
+        node: node::id(data_dir)?,
+        secret_key: secret_key(config),
+        limits: limits.clone(),
+        rules: config.admission.clone(),
+        job_uid: run_as.map_or(builder.job_uid, |user| user.uid),
+        ..builder
+    })
+}
+
+/// Records that end with the process need no key that outlives it.
+fn secret_key(config: &NodeConfig) -> KeySource {
+    match (&config.server.secret_key_file, config.store.kind) {
+        (Some(file), _) => KeySource::File(file.clone()),
+        (None, StoreKind::Memory) => KeySource::Ephemeral,
+        (None, StoreKind::Sqlite) => KeySource::InFolder(config.server.data_dir.clone()),
+    }
+}
+
+fn open_store(
+    config: &NodeConfig,
+    meter: &Arc<Meter>,
+) -> Result<(Arc<dyn JobStore>, StoreSummary), NodeError> {
+    let data_dir = &config.server.data_dir;
+    Ok(match config.store.kind {
+        StoreKind::Memory => (
+            Arc::new(MemoryStore::in_folder(data_dir)?),
+            StoreSummary { kind: "memory", durability: "none", path: None },
+        ),
+        StoreKind::Sqlite => {
+            let (durability, word) = match config.store.durability {
+                Durability::Full => (sqlite::Durability::Full, "full"),
+                Durability::Normal => (sqlite::Durability::Normal, "normal"),
+            };
+            let options = SqliteOptions { durability, ..SqliteOptions::default() };
+            let store = SqliteStore::open(data_dir, options, Arc::clone(meter))?;
+            let path = Some(data_dir.display().to_string());
+            (Arc::new(store), StoreSummary { kind: "sqlite", durability: word, path })
+        }
+    })
+}
+
+fn make_private(dir: &Path) -> Result<(), NodeError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    let writable = made.and_then(|()| Ok(rustix::fs::access(dir, rustix::fs::Access::WRITE_OK)?));
+    writable.map_err(|source| NodeError::DataDir { path: dir.display().to_string(), source })
+}

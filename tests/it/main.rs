@@ -1,0 +1,36 @@
+//! The node from outside of its rooms: its HTTP door with a platform from memory behind it, and the built binary, used
+//! as a user would.
+#![allow(
+    missing_docs,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests wait by the clock and may fail"
+)]
+
+mod admission;
+mod bench;
+mod cli;
+mod clients;
+mod crash;
+mod death;
+mod demo;
+mod disk;
+mod embed;
+mod ends;
+mod exec;
+mod fake;
+mod first_run;
+mod former;
+mod http;
+mod metrics;
+mod open_files;
+mod parsers;
+mod process;
+mod records;
+mod runner;
+mod secrets;
+mod server;
+mod skip;
+mod stopping;
+mod tokens;
+mod unusable;

@@ -1,0 +1,284 @@
+//! A server process of our own, spoken to by plain HTTP over loopback.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::process::{PATIENCE, exit_within};
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_callboard");
+
+pub struct Server {
+    child: Child,
+    pub port: u16,
+    pub data_dir: PathBuf,
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A server that is about to be started over a data folder; its jobs run as the tests' own user.
+#[derive(Clone)]
+pub struct Launch {
+    command: &'static str,
+    slots: u32,
+    data_dir: PathBuf,
+    variables: Vec<(String, String)>,
+    prelude: String,
+    grace: String,
+    bind: String,
+    binary: PathBuf,
+    uid: u32,
+    log: Option<PathBuf>,
+    log_level: &'static str,
+}
+
+impl Launch {
+    pub fn over(data_dir: &Path) -> Self {
+        let uid = rustix::process::getuid().as_raw();
+        let (variables, prelude) = (Vec::new(), String::new());
+        Self {
+            command: "serve",
+            slots: 2,
+            data_dir: data_dir.to_owned(),
+            variables,
+            prelude,
+            grace: "5s".into(),
+            bind: "127.0.0.1".into(),
+            binary: BINARY.into(),
+            uid,
+            log: None,
+            log_level: "info",
+        }
+    }
+
+    /// A runner node instead of a server.
+    pub fn runner(mut self) -> Self {
+        self.command = "runner";
+        self
+    }
+
+    pub fn slots(mut self, slots: u32) -> Self {
+        self.slots = slots;
+        self
+    }
+
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// How long jobs may go on after the first signal.
+    pub fn grace(mut self, grace: &str) -> Self {
+        self.grace = grace.into();
+        self
+    }
+
+    /// The address to listen on.
+    pub fn bind(mut self, bind: &str) -> Self {
+        self.bind = bind.into();
+        self
+    }
+
+    /// A shell line that is run in the process that becomes the server.
+    pub fn after(mut self, prelude: &str) -> Self {
+        self.prelude = format!("{prelude} && ");
+        self
+    }
+
+    /// Another user for the server and its jobs, and where that user finds the binary.
+    pub fn user(mut self, uid: u32, binary: PathBuf) -> Self {
+        (self.uid, self.binary) = (uid, binary);
+        self
+    }
+
+    /// Everything that it says goes to this file.
+    pub fn log_to(mut self, log: &Path) -> Self {
+        self.log = Some(log.to_owned());
+        self
+    }
+
+    /// What is worth a line of that file.
+    pub fn log_level(mut self, level: &'static str) -> Self {
+        self.log_level = level;
+        self
+    }
+
+    fn command(&self, port: u16) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", &format!("{}exec \"$@\"", self.prelude), "sh"])
+            .arg(&self.binary)
+            .args([self.command, "--bind", &format!("{}:{port}", self.bind)])
+            .args(["--slots", &self.slots.to_string()])
+            .args(["--user", &self.uid.to_string()])
+            .args(["--log-level", if self.log.is_some() { self.log_level } else { "error" }])
+            .args(["--shutdown-grace", &self.grace])
+            .arg("--data-dir")
+            .arg(&self.data_dir)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::null());
+        if self.uid != rustix::process::getuid().as_raw() {
+            command.uid(self.uid).gid(self.uid);
+        }
+        if let Some(log) = &self.log {
+            let open = || std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+            command.stdout(open()).stderr(open());
+        }
+        command
+    }
+
+    /// Starts it, and waits until it is ready.
+    pub fn start(self) -> Server {
+        // Between the look for a free port and its use another process may take it.
+        (0..3).find_map(|_| self.try_start()).expect("the server starts")
+    }
+
+    fn try_start(&self) -> Option<Server> {
+        let port = free_port();
+        let child = self.command(port).spawn().unwrap();
+        let mut server = Server { child, port, data_dir: self.data_dir.clone() };
+        let began = Instant::now();
+        while server.ask("GET", "/readyz", None).is_none_or(|(status, _)| status != 200) {
+            if server.child.try_wait().unwrap().is_some() {
+                return None;
+            }
+            assert!(began.elapsed() < PATIENCE, "the server did not become ready");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Some(server)
+    }
+}
+
+impl Server {
+    /// Starts a server over `data_dir` whose jobs run as the tests' own user, and waits until it is ready.
+    pub fn start(data_dir: &Path) -> Self {
+        Launch::over(data_dir).start()
+    }
+
+    /// Submits a shell line, which must be accepted; returns the job's id.
+    pub fn submit(&self, line: &str) -> String {
+        let (status, job) = self.ask("POST", "/v1/jobs", Some(&json!({ "command": line }))).unwrap();
+        assert_eq!(status, 202, "{job}");
+        job["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The job.
+    pub fn job(&self, id: &str) -> Value {
+        let (status, job) = self.ask("GET", &format!("/v1/jobs/{id}"), None).unwrap();
+        assert_eq!(status, 200, "{job}");
+        job
+    }
+
+    /// The job once its status is this one.
+    pub fn until(&self, id: &str, status: &str) -> Value {
+        let began = Instant::now();
+        loop {
+            let job = self.job(id);
+            if job["status"] == status {
+                return job;
+            }
+            assert!(began.elapsed() < PATIENCE, "it does not become {status}: {job}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What the job wrote to a stream.
+    pub fn output(&self, id: &str) -> String {
+        let path = format!("/v1/jobs/{id}/logs?stream=stdout");
+        exchange(self.port, "GET", &path, None).expect("the server answers").body
+    }
+
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// The exit code of a server that ends.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        exit_within(&mut self.child, PATIENCE).code()
+    }
+
+    /// One request; none when the server is not there or goes away before it has answered.
+    pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, Value)> {
+        ask(self.port, method, path, body)
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and the exit code.
+    pub fn terminate(&mut self) -> Option<i32> {
+        self.signal(rustix::process::Signal::TERM);
+        self.exit_code()
+    }
+
+    /// Keepers that belong to this data folder and still live.
+    pub fn keepers(&self) -> usize {
+        let locks = self.data_dir.join("slots");
+        let holds = |pid: &Path| {
+            let fds = std::fs::read_dir(pid.join("fd")).into_iter().flatten().flatten();
+            fds.filter_map(|fd| std::fs::read_link(fd.path()).ok()).any(|file| file.starts_with(&locks))
+        };
+        std::fs::read_dir("/proc").unwrap().flatten().filter(|process| holds(&process.path())).count()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a server answered.
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or(Value::Null)
+    }
+}
+
+pub fn ask(port: u16, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, Value)> {
+    let answer = exchange(port, method, path, body)?;
+    Some((answer.status, answer.json()))
+}
+
+/// One request; none when the server is not there or goes away before it has answered.
+pub fn exchange(port: u16, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    let body = body.map(Value::to_string).unwrap_or_default();
+    stream.write_all(request(method, path, &body).as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let text = String::from_utf8_lossy(&answer);
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.split_whitespace().nth(1)?.parse().ok()?;
+    Some(Answer { status, head: head.to_lowercase(), body: body.to_owned() })
+}
+
+/// A whole request, after whose answer the connection closes.
+pub fn request(method: &str, path: &str, body: &str) -> String {
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
