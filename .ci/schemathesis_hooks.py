@@ -1,4 +1,5 @@
-"""Makes each Idempotency-Key new: used again for another body it is refused, as it must be, and no schema can say so."""
+"""What no schema can say. An Idempotency-Key that is used again for another body is refused, so each is made new; no
+variable may be secret and open at once; and a reader that follows the events never comes to an end."""
 
 import itertools
 import re
@@ -14,3 +15,18 @@ def before_call(context, case, **kwargs):
     key = (case.headers or {}).get(KEY)
     if isinstance(key, str) and re.fullmatch("[!-~]{1,255}", key):
         case.headers[KEY] = f"{key[:240]}-{next(NUMBERS)}"
+    if case.path == "/v1/events" and case.query:
+        case.query.pop("follow", None)
+    for job in jobs(case.body):
+        env, secret = job.get("env"), job.get("secret_env")
+        if isinstance(env, dict) and isinstance(secret, dict):
+            for name in env:
+                secret.pop(name, None)
+
+
+def jobs(body):
+    """The jobs of a submit's or a batch's body, whatever else it is."""
+    if not isinstance(body, dict):
+        return []
+    inner = body.get("jobs")
+    return [job for job in (inner if isinstance(inner, list) else [body]) if isinstance(job, dict)]

@@ -101,6 +101,7 @@ fn refusals(path: &str, operation: &Operation) -> Vec<u16> {
         (submits, &[410]),
         (has("read_logs"), &[410, 416]),
         (has("read_events"), &[404, 409]),
+        (has("create_token"), &[409]),
     ] {
         codes.extend_from_slice(if applies { more } else { &[] });
     }

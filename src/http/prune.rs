@@ -16,6 +16,9 @@ use super::{body, params};
 /// Most jobs that one request forgets, give or take a round; a client that wants more asks again.
 const MAX_PRUNED_JOBS: u64 = 10_000;
 
+/// Longest age that can be asked for, in milliseconds: more than there are between two times.
+pub const MAX_AGE_MS: u64 = i64::MAX.unsigned_abs();
+
 /// Forgets finished jobs and their output, the longest finished first. Live jobs are never forgotten.
 #[utoipa::path(
     post, path = "/v1/jobs/prune", operation_id = "prune_jobs", tag = "jobs", request_body = PruneBody,
@@ -63,6 +66,9 @@ fn before(body: &PruneBody) -> Result<i64, Problem> {
         (Some(text), None) => time::parse_rfc3339(text).ok_or_else(|| {
             Problem::field("#/finished_before", "this is not a time such as 2026-11-24T16:40:00Z")
         }),
+        (None, Some(age_ms)) if age_ms > MAX_AGE_MS => {
+            Err(Problem::field("#/older_than_ms", format!("older_than_ms is at most {MAX_AGE_MS}")))
+        }
         (None, Some(age_ms)) => Ok(now_ms.saturating_sub_unsigned(age_ms)),
         (None, None) => Ok(now_ms),
     }

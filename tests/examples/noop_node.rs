@@ -1,5 +1,6 @@
 //! A node for tests of the API: everything is real but the jobs. Nothing is executed: a job ends at once, one way or
 //! another by its id, and both its record and `/health` say so. It stands under `/noop`, and its records are in memory.
+//! With a second argument it demands that token.
 //!
 //! ```text
 //! cargo run --example noop_node -- 127.0.0.1:8080
@@ -14,7 +15,7 @@ use callboard::actix_web::{App, HttpServer};
 use callboard::actors::exec::{ExecJob, NoopExecutor};
 use callboard::actors::graph::{Builder, ExecutorChoice};
 use callboard::actors::model::{AttemptEnd, Exit};
-use callboard::http::configure;
+use callboard::http::{TokenHash, configure};
 
 const SLOTS: u32 = 4;
 const WARNING: &str = "this node is for tests: nothing is executed, every job's end is made up";
@@ -41,6 +42,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let builder = Builder { warnings: vec![WARNING.into()], ..Builder::new(executor) };
     let platform = builder.start().await?;
     let door = callboard::door(platform.handle());
+    let door = match std::env::args().nth(2) {
+        Some(token) => door.with_token(TokenHash::of(&token)),
+        None => door,
+    };
     let server = HttpServer::new(move || {
         let jobs = scope("/noop").configure(configure(door.clone()));
         App::new().route("/", get().to(async || WARNING)).service(jobs)

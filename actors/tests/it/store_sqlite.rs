@@ -110,6 +110,20 @@ async fn a_database_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
+async fn a_database_whose_tables_are_others_is_refused_and_left_alone() {
+    let dir = temporary();
+    drop(open_default(dir.path()));
+    let unreleased = rusqlite::Connection::open(database(dir.path())).expect("a database");
+    unreleased.execute_batch("ALTER TABLE job_result RENAME COLUMN bytes TO size").expect("a change");
+    drop(unreleased);
+    let opened = open(dir.path(), SqliteOptions::default());
+    assert!(
+        matches!(&opened, Err(StoreError::Corrupt { detail }) if detail.contains("not those of version 1")),
+        "{opened:?}"
+    );
+}
+
+#[tokio::test]
 async fn readers_see_what_was_committed_before_they_asked() {
     let dir = temporary();
     let store = open_default(dir.path());

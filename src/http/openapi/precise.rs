@@ -1,6 +1,7 @@
 //! What the types of the API cannot say of themselves: sizes, patterns and closed sets of words, each from the constant
 //! that is enforced. It adds to a document and describes nothing new.
 
+use callboard_actors::model::access::{MAX_TOKEN_NAME_BYTES, ROLES, Scope, TOKEN_ID_DIGITS};
 use callboard_actors::model::limits::{
     COMPAT_MAX_TIMEOUT_S, MAX_ARGV, MAX_BATCH_JOBS, MAX_CWD_BYTES, MAX_ENV_NAMES, MAX_IDEMPOTENCY_KEY_BYTES,
     MAX_NAME_BYTES, MAX_NOTE_BYTES, MAX_PAGE,
@@ -10,8 +11,10 @@ use serde_json::{Value, json};
 
 use super::super::kinds;
 use super::super::logs::MAX_TAIL_LINES;
+use super::super::prune::MAX_AGE_MS;
 use super::super::routes::Route;
 use super::super::submit::BATCH_KEY_SUFFIX_BYTES;
+use super::super::tokens::MAX_TOKEN_MS;
 
 /// Forms that every server takes; it may take more.
 const DURATION: &str = r"^([0-9]{1,6}(\.[0-9]{1,3})?|([0-9]{1,3}(ms|s|m|h|d)){1,5})$";
@@ -23,6 +26,7 @@ const NO_NUL: &str = r"^[^\u0000]*$";
 const NOT_BLANK: &str = r"^[^\u0000]*[^\s\u0000][^\u0000]*$";
 const NO_CONTROLS: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 const ENV_NAME: &str = "^(?!CALLBOARD_)[A-Za-z_][A-Za-z0-9_]*$";
+const TENANT: &str = "^[a-z0-9][a-z0-9_-]{0,62}$";
 const BASE64: &str = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?$";
 
 /// Adds everything to `document`.
@@ -45,6 +49,8 @@ fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
     // Its limit is in bytes and far away; generators of data choke on patterns that long.
     let first = json!({"type": "string", "minLength": 1, "pattern": NO_NUL});
     let line = json!({"minLength": 1, "pattern": NOT_BLANK});
+    let variables = json!({"maxProperties": MAX_ENV_NAMES, "additionalProperties": {"pattern": NO_NUL},
+        "propertyNames": {"pattern": ENV_NAME}});
     vec![
         ("CommandBody/oneOf/0", line.clone()),
         ("CommandBody/oneOf/1", json!({"minItems": 1, "maxItems": MAX_ARGV, "prefixItems": [first]})),
@@ -57,11 +63,8 @@ fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
         ),
         ("SubmitBody/properties/name", word(MAX_NAME_BYTES, NO_CONTROLS)),
         ("SubmitBody/properties/cwd", word(MAX_CWD_BYTES, r"^/[^\u0000]*$")),
-        (
-            "SubmitBody/properties/env",
-            json!({"maxProperties": MAX_ENV_NAMES, "additionalProperties": {"pattern": NO_NUL},
-                "propertyNames": {"pattern": ENV_NAME}}),
-        ),
+        ("SubmitBody/properties/env", variables.clone()),
+        ("SubmitBody/properties/secret_env", variables),
         ("SubmitBody/properties/timeout_ms", json!({"minimum": 1, "maximum": limits.max_timeout_ms})),
         ("SubmitBody/properties/grace_ms", json!({"maximum": limits.max_grace_ms})),
         ("CancelBody/properties/grace_ms", json!({"maximum": limits.max_grace_ms})),
@@ -72,11 +75,25 @@ fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
         ("StdinBody/oneOf/1/properties/base64", json!({"pattern": BASE64})),
         ("StdinBody/oneOf/2", json!({"additionalProperties": false})),
         ("StdinBody/oneOf/2/properties/stream", json!({"enum": [true]})),
+        ("PruneBody", one_of_two("finished_before", "older_than_ms")),
+        ("PruneBody/properties/older_than_ms", json!({"maximum": MAX_AGE_MS})),
         ("PruneBody/properties/finished_before", json!({"format": "date-time"})),
         (
             "PruneBody/properties/status",
             json!({"minItems": 1, "items": {"enum": StoreTotals::ENDS.map(Status::as_str)}}),
         ),
+        ("TokenWanted", one_of_two("role", "scopes")),
+        ("TokenWanted/properties/name", word(MAX_TOKEN_NAME_BYTES, NO_CONTROLS)),
+        ("TokenWanted/properties/tenant", json!({"pattern": TENANT})),
+        (
+            "TokenWanted/properties/role",
+            json!({"enum": ROLES.iter().map(|(name, _)| Some(*name)).chain([None]).collect::<Vec<_>>()}),
+        ),
+        (
+            "TokenWanted/properties/scopes",
+            json!({"minItems": 1, "items": {"enum": Scope::ALL.map(Scope::as_str)}}),
+        ),
+        ("TokenWanted/properties/expires_in_ms", json!({"minimum": 1, "maximum": MAX_TOKEN_MS})),
         ("BatchBody/properties/jobs", json!({"maxItems": MAX_BATCH_JOBS})),
         ("CancelBody/properties/note", json!({"maxLength": MAX_NOTE_BYTES, "pattern": NO_CONTROLS})),
         ("JobBody/properties/status", json!({"enum": Status::ALL.map(Status::as_str)})),
@@ -84,11 +101,20 @@ fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
     ]
 }
 
+/// Two properties of which at most one is given; null is as good as absent.
+fn one_of_two(one: &str, other: &str) -> Value {
+    let given = json!({"not": {"type": "null"}});
+    json!({"not": {"required": [one, other], "properties": {one: given, other: given}}})
+}
+
 /// What a parameter of this name is, wherever it stands.
 fn parameter(path: &str, place: &str, name: &str) -> Option<Value> {
     Some(match (place, name) {
         ("path", "name") => json!({"enum": kinds::ALL.iter().map(|kind| kind.name).collect::<Vec<_>>()}),
         ("path", "id") if path == Route::Job.path() => json!({"format": "uuid"}),
+        ("path", "id") if path == Route::V1Token.path() => {
+            json!({"pattern": format!("^[0-9a-f]{{{TOKEN_ID_DIGITS}}}$")})
+        }
         ("path", "id") => json!({"pattern": ID}),
         ("query", "wait") => json!({"pattern": DURATION}),
         ("query", "limit") => json!({"minimum": 1, "maximum": MAX_PAGE}),
@@ -98,6 +124,7 @@ fn parameter(path: &str, place: &str, name: &str) -> Option<Value> {
             let word = Status::ALL.map(Status::as_str).join("|");
             json!({"pattern": format!("^({word})(,({word}))*$")})
         }
+        ("query", "tenant") => json!({"pattern": TENANT}),
         ("query", "job") => json!({"pattern": ID}),
         ("query", "since") | ("header", "Last-Event-ID") => json!({"pattern": EVENT}),
         ("query", "topic") => json!({"pattern": "^(job|runner)(,(job|runner))*$"}),

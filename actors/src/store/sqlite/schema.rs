@@ -77,7 +77,30 @@ fn version_of(connection: &Connection) -> Result<usize, StoreError> {
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
+    if tables_of(connection)? != tables_at(found as usize)? {
+        return Err(StoreError::Corrupt {
+            detail: format!(
+                "its tables are not those of version {found}: a build that was never released made them, or another \
+                 program changed them; move the file away or use another data folder"
+            ),
+        });
+    }
     Ok(found as usize)
+}
+
+/// What every table and index was made by, in the order of their names.
+fn tables_of(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    let all = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
+    connection.prepare(all)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+/// The same of a database that was brought to `version` and never touched otherwise.
+fn tables_at(version: usize) -> rusqlite::Result<Vec<(String, String)>> {
+    let connection = Connection::open_in_memory()?;
+    for migration in &MIGRATIONS[..version] {
+        connection.execute_batch(migration)?;
+    }
+    tables_of(&connection)
 }
 
 fn configure_writer(connection: &Connection, options: &SqliteOptions) -> Result<(), StoreError> {
