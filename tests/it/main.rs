@@ -15,6 +15,7 @@ mod crash;
 mod death;
 mod demo;
 mod disk;
+mod documented;
 mod embed;
 mod ends;
 mod exec;

@@ -123,6 +123,7 @@ impl Launch {
             .arg("--data-dir")
             .arg(&self.data_dir)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
             .stdout(Stdio::null());
         if self.uid != rustix::process::getuid().as_raw() {
             command.uid(self.uid).gid(self.uid);
