@@ -31,6 +31,7 @@ mod runner;
 mod secrets;
 mod server;
 mod skip;
+mod snapshots;
 mod stopping;
 mod tokens;
 mod unusable;
