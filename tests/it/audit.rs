@@ -52,29 +52,50 @@ fn create(server: &Server, token: &str, body: &Value) -> (String, String) {
     (made["token"].as_str().unwrap().into(), made["id"].as_str().unwrap().into())
 }
 
+/// What `work` left behind.
+struct Done {
+    admin: String,
+    admin_id: String,
+    user: String,
+    user_id: String,
+    job: String,
+}
+
+/// Does, and fails to do, something of every kind.
+fn work(server: &Server) -> Done {
+    let (admin, admin_id) = create(server, "none", &json!({"role": "admin", "name": "first"}));
+    let wanted = json!({"role": "user", "name": "ana", "tenant": "blue"});
+    let (user, user_id) = create(server, &admin, &wanted);
+    let (open, secret) = (json!({"OPEN": "value-of-a-variable"}), json!({"S": "value-of-a-secret"}));
+    let wanted = json!({"command": COMMAND, "env": open, "secret_env": secret});
+    let submitted = ask(server, &user, "POST", "/v1/jobs?wait=30s", Some(&wanted));
+    assert_eq!(submitted.status, 200, "{}", submitted.body);
+    let job = submitted.json()["id"].as_str().unwrap().to_owned();
+    let short = &job[..job.len() - 4];
+    let batch = json!({"jobs": vec![json!({"command": COMMAND}); 60]});
+    for (token, method, path, body, status) in [
+        (&user[..], "POST", "/v1/jobs/batch", Some(&batch), 200),
+        (&user, "POST", &format!("/v1/jobs/{short}/cancel"), None, 409),
+        (&user, "DELETE", &format!("/v1/jobs/{short}"), None, 204),
+        (&user, "POST", "/v1/queue/pause", None, 403),
+        (&user, "GET", "/v1/tokens", None, 403),
+        (&admin, "POST", "/v1/jobs/prune", Some(&json!({})), 200),
+        (&admin, "DELETE", &format!("/v1/tokens/{user_id}"), None, 204),
+        (&user, "GET", "/v1/jobs", None, 401),
+        ("not-a-token", "GET", "/v1/jobs", None, 401),
+    ] {
+        let answer = ask(server, token, method, path, body);
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.body);
+    }
+    Done { admin, admin_id, user, user_id, job }
+}
+
 #[test]
 fn who_did_what_is_noted_and_nothing_secret_is() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = Launch::over(folder.path()).start();
     let dir = folder.path();
-    let (admin, admin_id) = create(&server, "none", &json!({"role": "admin", "name": "first"}));
-    let wanted = json!({"role": "user", "name": "ana", "tenant": "blue"});
-    let (user, user_id) = create(&server, &admin, &wanted);
-    let job = json!({"command": COMMAND, "env": {"OPEN": "value-of-a-variable"}, "secret_env": {"S": "value-of-a-secret"}});
-    let submitted = ask(&server, &user, "POST", "/v1/jobs?wait=30s", Some(&job));
-    assert_eq!(submitted.status, 200, "{}", submitted.body);
-    let id = submitted.json()["id"].as_str().unwrap().to_owned();
-    let batch = json!({"jobs": vec![json!({"command": COMMAND}); 60]});
-    assert_eq!(ask(&server, &user, "POST", "/v1/jobs/batch", Some(&batch)).status, 200);
-    let short = &id[..id.len() - 4];
-    assert_eq!(ask(&server, &user, "POST", &format!("/v1/jobs/{short}/cancel"), None).status, 409);
-    assert_eq!(ask(&server, &user, "DELETE", &format!("/v1/jobs/{short}"), None).status, 204);
-    assert_eq!(ask(&server, &user, "POST", "/v1/queue/pause", None).status, 403);
-    assert_eq!(ask(&server, &user, "GET", "/v1/tokens", None).status, 403);
-    assert_eq!(ask(&server, &admin, "POST", "/v1/jobs/prune", Some(&json!({}))).status, 200);
-    assert_eq!(ask(&server, &admin, "DELETE", &format!("/v1/tokens/{user_id}"), None).status, 204);
-    assert_eq!(ask(&server, &user, "GET", "/v1/jobs", None).status, 401);
-    assert_eq!(ask(&server, "not-a-token", "GET", "/v1/jobs", None).status, 401);
+    let Done { admin, admin_id, user, user_id, job: id } = work(&server);
     until("the last failure is noted", || {
         entries(dir).iter().filter(|one| one["action"] == "auth.fail").count() == 2
     });

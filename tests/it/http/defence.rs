@@ -116,8 +116,8 @@ fn heard(mut stream: &TcpStream) -> String {
 /// Sends a head and then pieces of a body without end. What was taken, and what was said.
 fn flood(address: SocketAddr, head: &str, piece: &[u8]) -> (usize, String) {
     let mut stream = connect(address);
-    let mut reader = stream.try_clone().expect("a second handle");
-    let answer = std::thread::spawn(move || heard(&mut reader));
+    let reader = stream.try_clone().expect("a second handle");
+    let answer = std::thread::spawn(move || heard(&reader));
     stream.write_all(head.as_bytes()).expect("the head is taken");
     let mut taken = head.len();
     loop {
