@@ -19,7 +19,10 @@ mod units;
 pub use admission::AdmissionSection;
 pub use file::parse as parse_file;
 pub use role::Role;
-pub use sections::{FileConfig, LimitsSection, LogSection, RunnerSection, ServerSection, StoreSection};
+pub use sections::{
+    AuditSection, AuthSection, FileConfig, LimitsSection, LogSection, RunnerSection, ServerSection,
+    StoreSection,
+};
 pub use token::{check_token, read_token};
 pub use units::{
     Bind, ByteCount, Durability, JobUser, List, LogFilter, LogFormat, Millis, OptionalMillis, OutputForm,
@@ -70,6 +73,10 @@ pub struct NodeConfig {
     pub runner: RunnerSettings,
     /// How it logs.
     pub log: LogSettings,
+    /// Failed authentications of one address within a minute after which it is not heard; 0 hears everybody.
+    pub auth_failures_per_minute: u32,
+    /// Its log of who did what.
+    pub audit: AuditSettings,
     /// What protects it.
     pub limits: Limits,
     /// Which jobs may be taken in.
@@ -128,6 +135,17 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// What is worth a line.
     pub level: LogFilter,
+}
+
+/// Section `[audit]`, with every gap filled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditSettings {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Size at which its file is put aside and a new one begun, in bytes.
+    pub max_bytes: u64,
+    /// Files put aside that are kept.
+    pub keep: u32,
 }
 
 /// Why a node cannot be configured so. It is shown as one line; the exit code is 78.

@@ -96,6 +96,28 @@ section! {
 }
 
 section! {
+    /// `[auth]`: how callers without a valid token are treated.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+    pub struct AuthSection {
+        /// Failed authentications of one address within a minute after which it is not heard; 0 hears everybody.
+        pub failures_per_minute: Option<u32> = "CALLBOARD_AUTH_FAILURES_PER_MINUTE",
+    }
+}
+
+section! {
+    /// `[audit]`: the log of who did what.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+    pub struct AuditSection {
+        /// Whether there is one.
+        pub enabled: Option<bool> = "CALLBOARD_AUDIT",
+        /// Size at which its file is put aside and a new one begun.
+        pub max_bytes: Option<ByteCount> = "CALLBOARD_AUDIT_MAX_BYTES",
+        /// Files put aside that are kept.
+        pub keep: Option<u32> = "CALLBOARD_AUDIT_KEEP",
+    }
+}
+
+section! {
     /// `[limits]`: what protects the node.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
     pub struct LimitsSection {
@@ -146,6 +168,10 @@ pub struct FileConfig {
     pub runner: RunnerSection,
     /// How the node logs.
     pub log: LogSection,
+    /// How callers without a valid token are treated.
+    pub auth: AuthSection,
+    /// The log of who did what.
+    pub audit: AuditSection,
     /// What protects the node.
     pub limits: LimitsSection,
     /// Which jobs may be taken in.
@@ -161,6 +187,8 @@ impl FileConfig {
             store: self.store.or(lower.store),
             runner: self.runner.or(lower.runner),
             log: self.log.or(lower.log),
+            auth: self.auth.or(lower.auth),
+            audit: self.audit.or(lower.audit),
             limits: self.limits.or(lower.limits),
             admission: self.admission.or(lower.admission),
         }
@@ -176,6 +204,8 @@ impl FileConfig {
             store: StoreSection::from_environment(environment)?,
             runner: RunnerSection::from_environment(environment)?,
             log: LogSection::from_environment(environment)?,
+            auth: AuthSection::from_environment(environment)?,
+            audit: AuditSection::from_environment(environment)?,
             limits: LimitsSection::from_environment(environment)?,
             // Rules are too long for a variable.
             admission: AdmissionSection::default(),
@@ -189,6 +219,8 @@ impl FileConfig {
             StoreSection::VARIABLES,
             RunnerSection::VARIABLES,
             LogSection::VARIABLES,
+            AuthSection::VARIABLES,
+            AuditSection::VARIABLES,
             LimitsSection::VARIABLES,
         ];
         sections.into_iter().flatten().copied()
@@ -202,8 +234,8 @@ fn from_variable<T: FromStr<Err: ToString>>(
     let wrong = |what: String| ConfigError::Variable { name: name.to_owned(), what };
     let read = |value: &str| match (name, value) {
         // The two spellings that every shell script uses.
-        ("CALLBOARD_INSECURE", "1") => "true".parse::<T>(),
-        ("CALLBOARD_INSECURE", "0") => "false".parse::<T>(),
+        ("CALLBOARD_INSECURE" | "CALLBOARD_AUDIT", "1") => "true".parse::<T>(),
+        ("CALLBOARD_INSECURE" | "CALLBOARD_AUDIT", "0") => "false".parse::<T>(),
         (_, value) => value.parse::<T>(),
     };
     environment
