@@ -26,8 +26,8 @@ const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
 /// How long running jobs may go on at a stop when nobody says otherwise, in milliseconds.
 const DEFAULT_SHUTDOWN_GRACE_MS: u64 = 30_000;
 /// Variables of this program that are no settings of a node.
-const OTHER_VARIABLES: [&str; 5] =
-    ["CALLBOARD_CONFIG", "CALLBOARD_SERVER", "CALLBOARD_TOKEN", "CALLBOARD_REQUIRE", "CALLBOARD_OUTPUT"];
+const OTHER_VARIABLES: [&str; 4] =
+    ["CALLBOARD_CONFIG", "CALLBOARD_CONTEXT", "CALLBOARD_TOKEN", "CALLBOARD_REQUIRE"];
 
 /// Turns what was said into what holds.
 pub(super) fn resolve(
