@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::{ask, callboard, command, said, url};
-use crate::server::{BINARY, Server};
+use crate::server::{BINARY, Server, knows_no_settings};
 
 /// A server with one job, over, whose words would like to break a form.
 fn with_job(folder: &std::path::Path) -> (Server, String) {
@@ -119,13 +119,9 @@ fn a_table_fits_the_terminal_and_a_pipe_gets_all_of_it() {
         .to_owned();
     assert!(ask(&server, &["list"]).fine().contains(&format!("echo {long}")));
     let terminal = |arguments: &str, columns: &str| {
-        let mut script = command(&[]);
-        script = {
-            let mut plain = Command::new("script");
-            plain.args(["-qec", &format!("{BINARY} {arguments}"), "/dev/null"]);
-            plain.envs(script.get_envs().filter_map(|(name, value)| Some((name, value?))));
-            plain
-        };
+        let mut script = Command::new("script");
+        script.args(["-qec", &format!("{BINARY} {arguments}"), "/dev/null"]);
+        knows_no_settings(&mut script);
         script.env("CALLBOARD_SERVER", url(server.port)).env("TERM", "xterm").env_remove("NO_COLOR");
         said(
             script.env("COLUMNS", columns).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()),
