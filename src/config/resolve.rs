@@ -36,8 +36,8 @@ const DEFAULT_AUDIT_KEEP: u32 = 4;
 /// Most files of the audit log that are kept.
 const MAX_AUDIT_KEEP: u32 = 1000;
 /// Variables of this program that are no settings of a node.
-const OTHER_VARIABLES: [&str; 5] =
-    ["CALLBOARD_CONFIG", "CALLBOARD_SERVER", "CALLBOARD_TOKEN", "CALLBOARD_REQUIRE", "CALLBOARD_OUTPUT"];
+const OTHER_VARIABLES: [&str; 4] =
+    ["CALLBOARD_CONFIG", "CALLBOARD_CONTEXT", "CALLBOARD_TOKEN", "CALLBOARD_REQUIRE"];
 
 /// Turns what was said into what holds.
 pub(super) fn resolve(

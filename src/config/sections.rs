@@ -1,13 +1,15 @@
 //! Every setting by its name: in a file, in a variable, and how one layer covers another. It refuses to know defaults
 //! and what goes together.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::Deserialize;
 
 use super::units::{
-    Bind, ByteCount, Durability, JobUser, List, LogFilter, LogFormat, Millis, OptionalMillis, StoreKind,
+    Bind, ByteCount, ColorWhen, Durability, JobUser, List, LogFilter, LogFormat, Millis, OptionalMillis,
+    OutputForm, StoreKind,
 };
 use super::{AdmissionSection, ConfigError, Environment};
 
@@ -22,13 +24,20 @@ macro_rules! section {
         pub struct $name { $($(#[$doc])* pub $key: Option<$type>),+ }
 
         impl $name {
-            const VARIABLES: &[&str] = &[$($variable),+];
+            const VARIABLES: &[(&str, &str)] = &[$((stringify!($key), $variable)),+];
+
+            fn has(&self, key: &str) -> bool {
+                match key {
+                    $(stringify!($key) => self.$key.is_some(),)+
+                    _ => false,
+                }
+            }
 
             fn or(self, lower: Self) -> Self {
                 Self { $($key: self.$key.or(lower.$key)),+ }
             }
 
-            fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+            pub(super) fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
                 Ok(Self { $($key: from_variable::<$type>($variable, environment)?),+ })
             }
         }
@@ -156,6 +165,23 @@ section! {
     }
 }
 
+section! {
+    /// `[client]` and each of `[contexts.NAME]`: what the commands that ask a server use.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+    pub struct ClientSection {
+        /// The server to talk to.
+        pub server: Option<String> = "CALLBOARD_SERVER",
+        /// File that holds the token to show to it.
+        pub token_file: Option<PathBuf> = "CALLBOARD_TOKEN_FILE",
+        /// The form of what is printed.
+        pub output: Option<OutputForm> = "CALLBOARD_OUTPUT",
+        /// When there is colour.
+        pub color: Option<ColorWhen> = "CALLBOARD_COLOR",
+        /// Longest silence of a server that is not asked to wait.
+        pub request_timeout: Option<Millis> = "CALLBOARD_REQUEST_TIMEOUT",
+    }
+}
+
 /// One layer of settings: a whole file, or the flags, or the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -176,6 +202,12 @@ pub struct FileConfig {
     pub limits: LimitsSection,
     /// Which jobs may be taken in.
     pub admission: AdmissionSection,
+    /// What clients use.
+    pub client: ClientSection,
+    /// Servers by name.
+    pub contexts: BTreeMap<String, ClientSection>,
+    /// The context that holds when nobody names one.
+    pub current_context: Option<String>,
 }
 
 impl FileConfig {
@@ -191,10 +223,13 @@ impl FileConfig {
             audit: self.audit.or(lower.audit),
             limits: self.limits.or(lower.limits),
             admission: self.admission.or(lower.admission),
+            client: self.client.or(lower.client),
+            contexts: if self.contexts.is_empty() { lower.contexts } else { self.contexts },
+            current_context: self.current_context.or(lower.current_context),
         }
     }
 
-    /// What the variables say.
+    /// What the variables say about a node.
     ///
     /// # Errors
     /// The first variable whose value is not understood.
@@ -207,23 +242,54 @@ impl FileConfig {
             auth: AuthSection::from_environment(environment)?,
             audit: AuditSection::from_environment(environment)?,
             limits: LimitsSection::from_environment(environment)?,
-            // Rules are too long for a variable.
-            admission: AdmissionSection::default(),
+            // Rules are too long for a variable, and a client's settings are read by themselves.
+            ..Self::default()
         })
     }
 
     /// Every variable that sets something.
     pub fn variables() -> impl Iterator<Item = &'static str> {
+        Self::keys()
+            .map(|(_, _, variable)| variable)
+            .chain(ClientSection::VARIABLES.iter().map(|pair| pair.1))
+    }
+
+    /// Every setting of a node that has a variable: section, key, variable.
+    pub fn keys() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
         let sections = [
-            ServerSection::VARIABLES,
-            StoreSection::VARIABLES,
-            RunnerSection::VARIABLES,
-            LogSection::VARIABLES,
-            AuthSection::VARIABLES,
-            AuditSection::VARIABLES,
-            LimitsSection::VARIABLES,
+            ("server", ServerSection::VARIABLES),
+            ("store", StoreSection::VARIABLES),
+            ("runner", RunnerSection::VARIABLES),
+            ("log", LogSection::VARIABLES),
+            ("auth", AuthSection::VARIABLES),
+            ("audit", AuditSection::VARIABLES),
+            ("limits", LimitsSection::VARIABLES),
         ];
-        sections.into_iter().flatten().copied()
+        let pairs = |(section, pairs): (&'static str, &'static [(&'static str, &'static str)])| {
+            pairs.iter().map(move |(key, variable)| (section, *key, *variable))
+        };
+        sections.into_iter().flat_map(pairs)
+    }
+
+    /// Whether this layer says it.
+    pub fn has(&self, section: &str, key: &str) -> bool {
+        match section {
+            "server" => self.server.has(key),
+            "store" => self.store.has(key),
+            "runner" => self.runner.has(key),
+            "log" => self.log.has(key),
+            "auth" => self.auth.has(key),
+            "audit" => self.audit.has(key),
+            "limits" => self.limits.has(key),
+            "client" => self.client.has(key),
+            _ => false,
+        }
+    }
+
+    /// Whether it says anything about a node.
+    pub fn is_of_node(&self) -> bool {
+        Self::keys().any(|(section, key, _)| self.has(section, key))
+            || self.admission != AdmissionSection::default()
     }
 }
 
