@@ -57,7 +57,7 @@ fn every_help_stays_as_it_is() {
             hold(&format!("help-{command}-{inner}"), &printed(None, &[command, &inner, "--help"]));
         }
     }
-    for topic in ["exit-codes", "selectors", "output"] {
+    for topic in ["exit-codes", "environment", "config", "selectors", "output"] {
         hold(&format!("topic-{topic}"), &printed(None, &["help", topic]));
     }
 }
@@ -108,4 +108,22 @@ fn every_form_of_output_stays_as_it_is() {
         let lines: Vec<Value> = lines.filter(|line: &Value| line["event"] != "started").collect();
         hold(name, &json(lines.into()));
     }
+}
+
+#[test]
+fn the_tables_of_tokens_and_contexts_stay_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (admin, settings) = (place("admin"), place("settings.toml"));
+    printed(Some(&server), &["-q", "token", "create", "--role", "admin", "--name", "chief", "--out", &admin]);
+    let list = ["token", "list", "--token-file", &admin];
+    hold("token-list", &text(&printed(Some(&server), &list)));
+    let said = printed(Some(&server), &[&list[..], &["--json"]].concat());
+    hold("token-list-json", &json(serde_json::from_str(&said).unwrap()));
+    for name in ["here", "there"] {
+        printed(None, &["context", "set", name, "--server", "http://127.0.0.1:8000", "--config", &settings]);
+    }
+    hold("context-list", &text(&printed(None, &["context", "list", "--config", &settings])));
+    hold("config-show", &text(&printed(None, &["config", "show", "client", "--config", &settings])));
 }

@@ -82,6 +82,7 @@ fn redacted(word: &str) -> String {
     });
     match shape.as_str() {
         "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx" => "[id]".into(),
+        "xxxxxxxxxxxxxxxx" => "[token]".into(),
         shape if shape.starts_with("xxxx-xx-xxTxx:xx:xx") && word.ends_with('Z') => "[time]".into(),
         _ if is_event => "[event]".into(),
         _ if is_figure => word.replace(core, "[n]"),
