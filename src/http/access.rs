@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use callboard_actors::clock::{self, Moment};
-use callboard_actors::model::access::{Scope, Scopes, TokenOp, TokenRecord, token_parts};
+use callboard_actors::model::access::{Scope, Scopes, TokenLabel, TokenOp, TokenRecord, token_parts};
 use callboard_actors::model::{Tenant, View};
 use callboard_actors::protocol::{LookupError, PlatformHandle};
 use tokio::sync::{Mutex, watch};
@@ -53,6 +53,7 @@ pub struct Access {
 #[derive(Debug)]
 struct Token {
     record: TokenRecord,
+    label: Arc<TokenLabel>,
     revoked_at_ms: AtomicI64,
     used_at_ms: AtomicI64,
     stored_use_ms: AtomicI64,
@@ -163,6 +164,14 @@ impl Caller {
         }
     }
 
+    /// The token that it holds, if it is one of those that were made.
+    fn label(&self) -> Option<Arc<TokenLabel>> {
+        match &self.who {
+            Who::Holder(token) => Some(Arc::clone(&token.label)),
+            Who::Anyone | Who::Operator => None,
+        }
+    }
+
     /// Whether its rights are those of an open door, and nothing can take them away.
     fn is_plain(&self) -> bool {
         !matches!(self.who, Who::Holder(_))
@@ -172,7 +181,9 @@ impl Caller {
 impl Token {
     fn of(record: TokenRecord) -> Self {
         let at = |time: Option<i64>| AtomicI64::new(time.unwrap_or(NEVER));
+        let label = TokenLabel { id: record.id.clone(), name: record.name.clone() };
         Self {
+            label: Arc::new(label),
             revoked_at_ms: at(record.revoked_at_ms),
             used_at_ms: at(record.last_used_at_ms),
             stored_use_ms: at(record.last_used_at_ms),

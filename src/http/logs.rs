@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use actix_web::body::SizedStream;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_RANGE, HeaderValue, RANGE};
+use actix_web::http::header::{
+    ACCEPT_RANGES, Accept, CONTENT_ENCODING, CONTENT_RANGE, Header, HeaderValue, Quality, RANGE,
+};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use callboard_actors::model::{JobId, Stream};
 use callboard_actors::protocol::jobs::OutputChunk;
@@ -52,10 +54,7 @@ impl Wanted {
             offset: params::number("?offset", query.offset.as_deref())?,
             tail: params::number("?tail", query.tail.as_deref())?,
             range: header(request, RANGE).and_then(range::parse),
-            form: match header(request, ACCEPT) {
-                Some(accepted) if accepted.contains(NDJSON) => Form::Frames,
-                _ => Form::Text,
-            },
+            form: form(request),
         };
         wanted.check()?;
         Ok(wanted)
@@ -96,6 +95,20 @@ fn streams(word: Option<&str>) -> Result<Vec<Stream>, Problem> {
 
 fn header(request: &HttpRequest, name: actix_web::http::header::HeaderName) -> Option<&str> {
     request.headers().get(name)?.to_str().ok()
+}
+
+/// Frames when they are accepted by name, and text is not accepted by name just as well: generated clients accept
+/// everything that the description names, and mean the simplest.
+fn form(request: &HttpRequest) -> Form {
+    let accepted = Accept::parse(request).unwrap_or_else(|_| Accept(Vec::new()));
+    let wish = |names: &[&str]| {
+        let named = accepted.iter().filter(|one| names.contains(&one.item.essence_str()));
+        named.map(|one| one.quality).max()
+    };
+    match (wish(&[NDJSON]), wish(&["text/plain", "text/*"])) {
+        (Some(frames), text) if frames > text.unwrap_or(Quality::ZERO) => Form::Frames,
+        _ => Form::Text,
+    }
 }
 
 /// Reads a job's output.

@@ -158,6 +158,8 @@ fn a_rule_that_means_nothing_ends_the_start_with_its_line_and_what_to_do() {
         ("action = 'deny'\nreason = 'x'\nenv = []", 7, "leave it out"),
         ("action = 'deny'\nreason = 'x'\ncwd = ['~/x']", 7, "begins with /"),
         ("action = 'deny'\nreason = 'x'\ncommands = ['\\w{900}']", 7, "write fewer or simpler patterns"),
+        ("action = 'deny'\nreason = 'x'\ntenants = ['M L']", 7, "fits no tenant"),
+        ("action = 'deny'\nreason = 'x'\ntokens = ['']", 7, "fits no token"),
         ("action = 'deny'", 7, "missing field `reason`"),
         ("reason = 'x'", 7, "missing field `action`"),
         ("action = 'maybe'\nreason = 'x'", 8, "expected `allow` or `deny`"),

@@ -7,7 +7,8 @@ use std::str::from_utf8;
 use callboard::config::{self, Bind, ByteCount, JobUser, LogFilter, Millis, OptionalMillis};
 use callboard::http::parsers;
 use callboard_actors::exec::count_frames;
-use callboard_actors::model::access::{Scopes, token_parts};
+use callboard_actors::model::access::{Scopes, TokenLabel, token_parts};
+use callboard_actors::model::rules::Asker;
 use callboard_actors::model::{AdmissionRules, AttemptId, JobId, JobSpec, Limits, Tenant, admission, time};
 use callboard_actors::secret::decode_sealed;
 
@@ -142,7 +143,10 @@ pub fn config_file(bytes: &[u8]) -> bool {
             let rules = file.admission.rules.into_iter().map(|rule| rule.into_inner());
             let rules = AdmissionRules::new(file.admission.default.unwrap_or_default(), rules);
             // What it says does not matter, only that rules which were read say something.
-            let _ = rules.expect("what was read was checked").judge(&JobSpec::argv(["/bin/echo", "a b"]));
+            let token = TokenLabel { id: "0123456789abcdef".into(), name: Some("a name".into()) };
+            let asker = Asker { token: Some(&token), ..Asker::default() };
+            let spec = JobSpec::argv(["/bin/echo", "a b"]);
+            let _ = rules.expect("what was read was checked").judge(asker, &spec);
             true
         }
         Err(error) => {

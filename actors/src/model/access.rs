@@ -166,6 +166,15 @@ impl TokenRecord {
     }
 }
 
+/// What a token is called: all that an admission rule may know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenLabel {
+    /// Its public part.
+    pub id: String,
+    /// Its name for people.
+    pub name: Option<String>,
+}
+
 /// One change of the tokens. Several are one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenOp {

@@ -1,16 +1,18 @@
 //! Rules over what jobs ask for: the first one that fits a job allows or denies it. They are an operator's word,
 //! written as data and compiled once. It refuses to know where they are kept, and what else guards the platform: a
-//! rule sees what a job says that it will do, never what it does.
+//! rule sees who asks and what a job says that it will do, never what it does.
 
 mod compiled;
 
 use serde::Deserialize;
 
+use super::access::TokenLabel;
 use super::limits::{
     MAX_RULE_NAME_BYTES, MAX_RULE_REASON_BYTES, MAX_RULE_REGEX_BYTES, MAX_RULE_WORD_BYTES, MAX_RULE_WORDS,
     MAX_RULES,
 };
 use super::spec::JobSpec;
+use super::tenant::Tenant;
 use compiled::{Asked, Compiled};
 
 /// What becomes of a job that a rule fits, or that none does.
@@ -47,7 +49,13 @@ pub struct Rule {
     pub reason: String,
     /// Regular expressions, one of which is found somewhere in the command as it is shown.
     pub commands: Option<Vec<String>>,
-    /// Programs: `git` is any program of that name, `/usr/bin/git` is that one. A shell line is the program `/bin/sh`.
+    /// Tenants, with `*` and `?`, to one of which the job would belong.
+    pub tenants: Option<Vec<String>>,
+    /// Ids or names of tokens, with `*` and `?`, one of which is shown. Whoever needs no token, or shows that of
+    /// `--token-file`, shows none of them.
+    pub tokens: Option<Vec<String>>,
+    /// Programs, with `*` and `?` for anything but a slash: `git` is any program of that name, `/usr/bin/git` is that
+    /// one. A shell line is the program `/bin/sh`.
     pub programs: Option<Vec<String>>,
     /// Whether the command is a shell line.
     pub shell: Option<bool>,
@@ -60,9 +68,28 @@ pub struct Rule {
 impl Rule {
     /// A rule that fits every job, until it is told more.
     pub fn new(action: Action, reason: impl Into<String>) -> Self {
-        let reason = reason.into();
-        Self { action, name: None, reason, commands: None, programs: None, shell: None, env: None, cwd: None }
+        Self {
+            action,
+            name: None,
+            reason: reason.into(),
+            tenants: None,
+            tokens: None,
+            commands: None,
+            programs: None,
+            shell: None,
+            env: None,
+            cwd: None,
+        }
     }
+}
+
+/// Who asks for a job. The default is whoever needs no token, for the default tenant.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asker<'a> {
+    /// Whom the job would belong to.
+    pub tenant: Tenant,
+    /// The token that is shown, of those that were made.
+    pub token: Option<&'a TokenLabel>,
 }
 
 /// The rules in force. The default has none and allows everything.
@@ -115,8 +142,8 @@ impl AdmissionRules {
     ///
     /// # Errors
     /// [`Denial`], which names the rule.
-    pub fn judge(&self, spec: &JobSpec) -> Result<(), Denial> {
-        let asked = Asked::new(spec);
+    pub fn judge(&self, asker: Asker<'_>, spec: &JobSpec) -> Result<(), Denial> {
+        let asked = Asked::new(asker, spec);
         let found = self.rules.iter().position(|rule| rule.fits(&asked));
         let rule = found.map(|at| &self.rules[at].rule);
         match (rule.map_or(self.default, |rule| rule.action), found, rule) {
@@ -216,8 +243,16 @@ pub enum RuleFault {
         /// The list.
         list: &'static str,
     },
+    /// A pattern that no tenant could fit.
+    #[error("`tenants`: `{0}` fits no tenant: write a-z, 0-9, _ and -, and * or ? for any of them")]
+    Tenant(String),
+    /// A pattern that no token could fit.
+    #[error("`tokens`: {0:?} fits no token: write its id or its name, and * or ? for any letters")]
+    Token(String),
     /// A program that no command could name.
-    #[error("`programs`: `{0}` is no program: write a name like `git`, or a path like `/usr/bin/git`")]
+    #[error(
+        "`programs`: `{0}` is no program: write a name like `git`, or a path like `/usr/bin/git`, and * or ? for any letters"
+    )]
     Program(String),
     /// A pattern that no variable could fit.
     #[error("`env`: `{0}` fits no variable: write letters, digits and _, and * or ? for any of them")]

@@ -3,6 +3,8 @@
 
 use super::errors::SubmitError;
 use super::jobs::{SubmitJobs, SubmitResults};
+use crate::model::access::TokenLabel;
+use crate::model::rules::Asker;
 use crate::model::{AdmissionRules, JobSpec};
 
 /// A request without the submissions that may not be taken in.
@@ -36,14 +38,17 @@ impl Sifted {
     }
 }
 
-/// Takes out of a request what the rules deny; all of it if it is to be accepted as a whole.
-pub(super) fn sift(rules: &AdmissionRules, mut request: SubmitJobs) -> Sifted {
+/// Takes out of a request what the rules deny; all of it if it is to be accepted as a whole. `token` is the one that is
+/// shown.
+pub(super) fn sift(rules: &AdmissionRules, token: Option<&TokenLabel>, mut request: SubmitJobs) -> Sifted {
     if rules.allow_all() {
         return Sifted { allowed: Some(request), count: 0, refusals: Vec::new() };
     }
-    let judged = request.jobs.iter().enumerate();
-    let mut refusals: Vec<_> =
-        judged.map(|(index, job)| judge(rules, &job.spec, job.secret_env.names(), index).err()).collect();
+    let judged = request.jobs.iter().enumerate().map(|(index, job)| {
+        let asker = Asker { tenant: job.tenant, token };
+        judge(rules, asker, &job.spec, job.secret_env.names(), index).err()
+    });
+    let mut refusals: Vec<_> = judged.collect();
     let count = refusals.iter().flatten().count() as u64;
     if request.all_or_nothing
         && let Some(first) = refusals.iter().flatten().next().cloned()
@@ -60,17 +65,18 @@ pub(super) fn sift(rules: &AdmissionRules, mut request: SubmitJobs) -> Sifted {
 /// Whether the rules allow a job, which is this one of its request. Secret variables are variables too.
 pub(super) fn judge<'a>(
     rules: &AdmissionRules,
+    asker: Asker<'_>,
     spec: &JobSpec,
     secrets: impl Iterator<Item = &'a str>,
     index: usize,
 ) -> Result<(), SubmitError> {
     let mut secrets = secrets.map(|name| (name.to_owned(), String::new())).peekable();
     let judged = if secrets.peek().is_none() {
-        rules.judge(spec)
+        rules.judge(asker, spec)
     } else {
         let mut named = spec.clone();
         named.env.extend(secrets);
-        rules.judge(&named)
+        rules.judge(asker, &named)
     };
     judged.map_err(|denial| SubmitError::Denied { index, denial })
 }

@@ -21,8 +21,9 @@ use super::jobs::{
 };
 use super::metrics::{GetStats, RenderMetrics, Stats};
 use super::scheduling::{ListRunners, PauseQueue, Runners};
-use crate::model::access::{TokenOp, TokenRecord};
+use crate::model::access::{TokenLabel, TokenOp, TokenRecord};
 use crate::model::meter::{Meter, Rejected};
+use crate::model::rules::Asker;
 use crate::model::{
     AdmissionRules, HealthBoard, IsolationReport, JobId, JobView, Limits, StoreSummary, StoreTotals, View,
 };
@@ -96,6 +97,7 @@ pub struct PlatformFacts {
 pub struct PlatformHandle {
     core: Arc<Core>,
     view: View,
+    token: Option<Arc<TokenLabel>>,
 }
 
 /// What every handle shares.
@@ -143,13 +145,19 @@ impl PlatformHandle {
     ) -> Self {
         let permits = Semaphore::new(facts.limits.max_in_flight);
         let core = Core { jobs, runners, pause, metrics, feed, permits, board, meter, facts, stopping };
-        Self { core: Arc::new(core), view: View::FULL }
+        Self { core: Arc::new(core), view: View::FULL, token: None }
     }
 
     /// The same door for a caller who sees and submits as `view` says.
     #[must_use]
     pub fn viewed(&self, view: View) -> Self {
-        Self { core: Arc::clone(&self.core), view }
+        Self { view, ..self.clone() }
+    }
+
+    /// The same door for a caller who shows this token, as admission rules may ask.
+    #[must_use]
+    pub fn shown(&self, token: Arc<TokenLabel>) -> Self {
+        Self { token: Some(token), ..self.clone() }
     }
 
     /// How this handle sees jobs.
@@ -207,7 +215,7 @@ impl PlatformHandle {
         let Some(_permit) = self.permit() else {
             return refuse(SubmitError::Busy, Rejected::RateLimited);
         };
-        let mut sifted = admit::sift(&self.core.facts.rules, request);
+        let mut sifted = admit::sift(&self.core.facts.rules, self.token.as_deref(), request);
         self.count_denied(sifted.count);
         let Some(request) = sifted.take_allowed() else {
             return sifted.merge(Vec::new());
@@ -296,13 +304,10 @@ impl PlatformHandle {
             return Err(SubmitError::Draining.into());
         }
         if !self.core.facts.rules.allow_all() {
-            let spec = self.get(id).await?.record.spec;
-            let judged = admit::judge(
-                &self.core.facts.rules,
-                &spec,
-                spec.secret_env.names().iter().map(String::as_str),
-                0,
-            );
+            let record = self.get(id).await?.record;
+            let (spec, asker) = (&record.spec, Asker { tenant: record.tenant, token: self.token.as_deref() });
+            let secrets = spec.secret_env.names().iter().map(String::as_str);
+            let judged = admit::judge(&self.core.facts.rules, asker, spec, secrets, 0);
             self.count_denied(u64::from(judged.is_err()));
             judged?;
         }

@@ -65,7 +65,11 @@ fn enter(request: &HttpRequest) -> Result<Visit, Problem> {
     if caller.is_plain() {
         return Ok(Visit::Plain(door.clone()));
     }
-    let platform = door.platform.viewed(caller.view);
+    let viewed = door.platform.viewed(caller.view);
+    let platform = match caller.label() {
+        Some(token) => viewed.shown(token),
+        None => viewed,
+    };
     let pass = Pass::of(&door.access, caller);
     Ok(Visit::Own(Box::new(Door { platform, pass, access: Arc::clone(&door.access), ..Door::clone(door) })))
 }

@@ -58,7 +58,7 @@ fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
         ("CompatSubmit/properties/command", line),
         (
             "CompatSubmit/properties/timeout",
-            json!({"type": ["integer", "string", "null"], "minimum": 1, "maximum": COMPAT_MAX_TIMEOUT_S,
+            json!({"title": "CompatTimeout", "type": ["integer", "string", "null"], "minimum": 1, "maximum": COMPAT_MAX_TIMEOUT_S,
                 "pattern": "^([1-9]|[1-9][0-9]|[12][0-9][0-9]|300)$"}),
         ),
         ("SubmitBody/properties/name", word(MAX_NAME_BYTES, NO_CONTROLS)),
@@ -70,11 +70,12 @@ fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
         ("CancelBody/properties/grace_ms", json!({"maximum": limits.max_grace_ms})),
         ("SubmitBody/properties/on_lost", json!({"enum": ["requeue", "never", null]})),
         ("SubmitBody/properties/isolation", json!({"enum": ["auto", "none", null]})),
-        ("StdinBody/oneOf/0", json!({"additionalProperties": false})),
-        ("StdinBody/oneOf/1", json!({"additionalProperties": false})),
+        // A generated client calls them so.
+        ("StdinBody/oneOf/0", json!({"title": "StdinText", "additionalProperties": false})),
+        ("StdinBody/oneOf/1", json!({"title": "StdinBase64", "additionalProperties": false})),
         ("StdinBody/oneOf/1/properties/base64", json!({"pattern": BASE64})),
-        ("StdinBody/oneOf/2", json!({"additionalProperties": false})),
-        ("StdinBody/oneOf/2/properties/stream", json!({"enum": [true]})),
+        ("StdinBody/oneOf/2", json!({"title": "StdinStream", "additionalProperties": false})),
+        ("StdinBody/oneOf/2/properties/stream", json!({"not": {"const": false}})),
         ("PruneBody", one_of_two("finished_before", "older_than_ms")),
         ("PruneBody/properties/older_than_ms", json!({"maximum": MAX_AGE_MS})),
         ("PruneBody/properties/finished_before", json!({"format": "date-time"})),
@@ -151,12 +152,13 @@ fn narrow_parameters(path: &str, operation: &mut Value) {
     }
 }
 
-/// A body that may be absent is no null either, and bytes are not described by JSON's types.
+/// A body that may be absent is no null either, and bytes are not an array of numbers: without this word for them
+/// generated clients have no body to send.
 fn narrow_body(operation: &mut Value) {
     let contents = operation.pointer_mut("/requestBody/content").and_then(Value::as_object_mut);
     for (kind, content) in contents.into_iter().flatten() {
         if kind == "application/octet-stream" {
-            *content = json!({});
+            *content = json!({"schema": {"type": "string", "format": "binary"}});
         } else if let Some(alone) = content.pointer_mut("/schema/oneOf/0").map(Value::take) {
             content["schema"] = alone;
         }

@@ -94,6 +94,27 @@ async fn the_last_lines_are_found() {
 }
 
 #[actix_web::test]
+async fn frames_are_for_those_who_prefer_them_to_text() {
+    let fake = Fake::new();
+    let id = with_output(&fake, b"a", b"").await;
+    let (text, frames) = ("text/plain; charset=utf-8", "application/x-ndjson");
+    for (accept, kind) in [
+        ("application/x-ndjson, */*", frames),
+        ("text/plain;q=0.5, application/x-ndjson", frames),
+        ("Application/X-NDJSON; q=0.1", frames),
+        ("application/x-ndjson, text/plain", text),
+        ("application/x-ndjson;q=0.5, text/*", text),
+        ("application/x-ndjson;q=0", text),
+        ("application/x-ndjson-ish", text),
+        ("*/*", text),
+        (",;=", text),
+    ] {
+        let answer = send(&fake.door, logs(id, "").insert_header(("Accept", accept))).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)), "{accept}");
+    }
+}
+
+#[actix_web::test]
 async fn frames_name_stream_and_offset_and_keep_characters_whole() {
     let fake = Fake::new();
     let id = with_output(&fake, "aé".as_bytes(), b"\xff\xfe").await;

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use regex::{RegexBuilder, RegexSet, RegexSetBuilder};
 
-use super::{Rule, RuleFault};
+use super::{Asker, Rule, RuleFault};
 use crate::model::limits::{
     MAX_RULE_DFA_BYTES, MAX_RULE_NAME_BYTES, MAX_RULE_REASON_BYTES, MAX_RULE_REGEX_BYTES,
     MAX_RULE_WORD_BYTES, MAX_RULE_WORDS,
@@ -16,13 +16,14 @@ const SHELL: &str = "/bin/sh";
 
 /// A job that is judged. Its command is written out once, when the first rule asks.
 pub(super) struct Asked<'a> {
+    asker: Asker<'a>,
     spec: &'a JobSpec,
     line: OnceCell<String>,
 }
 
 impl<'a> Asked<'a> {
-    pub(super) fn new(spec: &'a JobSpec) -> Self {
-        Self { spec, line: OnceCell::new() }
+    pub(super) fn new(asker: Asker<'a>, spec: &'a JobSpec) -> Self {
+        Self { asker, spec, line: OnceCell::new() }
     }
 
     fn line(&self) -> &str {
@@ -53,8 +54,10 @@ pub(super) struct Compiled {
 /// One thing that a rule names.
 #[derive(Clone, Debug)]
 enum Matcher {
+    Tenant(RegexSet),
+    Token(RegexSet),
     Command(RegexSet),
-    Program(Vec<String>),
+    Program(RegexSet),
     Shell(bool),
     Variable(RegexSet),
     Folder(Vec<Vec<String>>),
@@ -72,6 +75,8 @@ impl Compiled {
         // What is cheap to look at comes first: the patterns may be spared.
         let matchers = [
             rule.shell.map(|shell| Ok(Matcher::Shell(shell))),
+            words("tenants", rule.tenants.as_ref()).map(|words| tenants(words?)),
+            words("tokens", rule.tokens.as_ref()).map(|words| tokens(words?)),
             words("programs", rule.programs.as_ref()).map(|words| programs(words?)),
             words("cwd", rule.cwd.as_ref()).map(|words| folders(words?)),
             words("env", rule.env.as_ref()).map(|words| variables(words?)),
@@ -89,11 +94,17 @@ impl Compiled {
 impl Matcher {
     fn fits(&self, asked: &Asked<'_>) -> bool {
         match self {
+            Self::Tenant(patterns) => patterns.is_match(asked.asker.tenant.as_str()),
+            Self::Token(patterns) => asked.asker.token.is_some_and(|token| {
+                patterns.is_match(&token.id)
+                    || token.name.as_deref().is_some_and(|name| patterns.is_match(name))
+            }),
             Self::Command(patterns) => patterns.is_match(asked.line()),
-            Self::Program(programs) => {
+            // Nothing in a pattern fits a slash but a slash: a name is never taken for a path, nor a path for a name.
+            Self::Program(patterns) => {
                 let path = asked.program();
                 let name = path.rsplit('/').next().unwrap_or(path);
-                programs.iter().any(|program| program == if program.contains('/') { path } else { name })
+                patterns.is_match(path) || patterns.is_match(name)
             }
             Self::Shell(shell) => *shell == asked.is_shell(),
             Self::Variable(patterns) => asked.spec.env.keys().any(|name| patterns.is_match(name)),
@@ -142,23 +153,50 @@ fn set(list: &'static str, patterns: &[String]) -> Result<RegexSet, RuleFault> {
     set.map_err(|_| RuleFault::TooLarge { list })
 }
 
-fn programs(programs: &[String]) -> Result<Matcher, RuleFault> {
-    let none = |program: &&String| program.is_empty() || program.ends_with('/') || program.contains('\0');
-    match programs.iter().find(none) {
-        Some(program) => Err(RuleFault::Program(program.clone())),
-        None => Ok(Matcher::Program(programs.to_vec())),
+/// Patterns of whole words in which `*` stands for any number of what `any` fits, and `?` for one.
+fn globs(list: &'static str, globs: &[String], any: &str) -> Result<RegexSet, RuleFault> {
+    let part = |c: char| match c {
+        '*' => format!("{any}*"),
+        '?' => any.to_owned(),
+        _ => regex::escape(c.encode_utf8(&mut [0; 4])),
+    };
+    let patterns: Vec<_> =
+        globs.iter().map(|glob| format!("^{}$", glob.chars().map(part).collect::<String>())).collect();
+    set(list, &patterns)
+}
+
+/// The first of them that has another character than these, or none at all.
+fn misfit(globs: &[String], fine: impl Fn(char) -> bool) -> Option<&String> {
+    globs.iter().find(|glob| glob.is_empty() || !glob.chars().all(|c| fine(c) || "*?".contains(c)))
+}
+
+fn tenants(words: &[String]) -> Result<Matcher, RuleFault> {
+    match misfit(words, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c)) {
+        Some(glob) => Err(RuleFault::Tenant(glob.clone())),
+        None => globs("tenants", words, ".").map(Matcher::Tenant),
     }
 }
 
-fn variables(globs: &[String]) -> Result<Matcher, RuleFault> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || "_*?".contains(c);
-    if let Some(glob) = globs.iter().find(|glob| glob.is_empty() || !glob.chars().all(fine)) {
-        return Err(RuleFault::Variable(glob.clone()));
+fn tokens(words: &[String]) -> Result<Matcher, RuleFault> {
+    match misfit(words, |c| !c.is_control()) {
+        Some(glob) => Err(RuleFault::Token(glob.clone())),
+        None => globs("tokens", words, ".").map(Matcher::Token),
     }
-    // Nothing but `*` and `?` has a meaning here that it has not there.
-    let patterns: Vec<_> =
-        globs.iter().map(|glob| format!("^{}$", glob.replace('*', ".*").replace('?', "."))).collect();
-    set("env", &patterns).map(Matcher::Variable)
+}
+
+fn programs(words: &[String]) -> Result<Matcher, RuleFault> {
+    let none = |program: &&String| program.is_empty() || program.ends_with('/') || program.contains('\0');
+    match words.iter().find(none) {
+        Some(program) => Err(RuleFault::Program(program.clone())),
+        None => globs("programs", words, "[^/]").map(Matcher::Program),
+    }
+}
+
+fn variables(words: &[String]) -> Result<Matcher, RuleFault> {
+    match misfit(words, |c| c.is_ascii_alphanumeric() || c == '_') {
+        Some(glob) => Err(RuleFault::Variable(glob.clone())),
+        None => globs("env", words, ".").map(Matcher::Variable),
+    }
 }
 
 fn folders(folders: &[String]) -> Result<Matcher, RuleFault> {

@@ -1,10 +1,11 @@
 //! Admission rules: what each matcher fits, that the first rule decides, and what is refused as a rule.
 
+use callboard_actors::model::access::TokenLabel;
 use callboard_actors::model::limits::{
     MAX_RULE_NAME_BYTES, MAX_RULE_REASON_BYTES, MAX_RULE_WORD_BYTES, MAX_RULE_WORDS, MAX_RULES,
 };
-use callboard_actors::model::rules::{Action, Rule, RuleError, RuleFault};
-use callboard_actors::model::{AdmissionRules, CommandLine, Denial, JobSpec};
+use callboard_actors::model::rules::{Action, Asker, Rule, RuleError, RuleFault};
+use callboard_actors::model::{AdmissionRules, CommandLine, Denial, JobSpec, Tenant};
 use proptest::prelude::*;
 
 fn some(words: &[&str]) -> Option<Vec<String>> {
@@ -15,11 +16,19 @@ fn deny() -> Rule {
     Rule::new(Action::Deny, "because")
 }
 
-/// Whether a rule fits a job, seen by what becomes of the job.
+fn anyone() -> Asker<'static> {
+    Asker::default()
+}
+
 fn fits(rule: &Rule, spec: &JobSpec) -> bool {
+    fits_of(rule, anyone(), spec)
+}
+
+/// Whether a rule fits a job of this asker, seen by what becomes of the job.
+fn fits_of(rule: &Rule, asker: Asker<'_>, spec: &JobSpec) -> bool {
     let denied = |action, default| {
         let rule = Rule { action, ..rule.clone() };
-        AdmissionRules::new(default, [rule]).expect("the rule is one").judge(spec).is_err()
+        AdmissionRules::new(default, [rule]).expect("the rule is one").judge(asker, spec).is_err()
     };
     let fits = denied(Action::Deny, Action::Allow);
     assert_eq!(fits, !denied(Action::Allow, Action::Deny), "{rule:?} on {spec:?}");
@@ -62,6 +71,19 @@ fn programs_are_names_or_whole_paths_and_a_shell_line_is_the_shell() {
         (rule(&["/bin/sh"]), JobSpec::shell("git fetch"), true),
         (rule(&["git"]), JobSpec::shell("git fetch"), false),
         (rule(&["git"]), JobSpec::argv(Vec::<String>::new()), false),
+        (rule(&["python*"]), JobSpec::argv(["python3.13", "x.py"]), true),
+        (rule(&["python*"]), JobSpec::argv(["/usr/bin/python"]), true),
+        (rule(&["python*"]), JobSpec::argv(["/opt/python/ruby"]), false),
+        (rule(&["python*"]), JobSpec::argv(["cpython"]), false),
+        (rule(&["python?.1"]), JobSpec::argv(["python3.1"]), true),
+        (rule(&["python?.1"]), JobSpec::argv(["python3x1"]), false),
+        (rule(&["/usr/bin/*"]), JobSpec::argv(["/usr/bin/git"]), true),
+        (rule(&["/usr/bin/*"]), JobSpec::argv(["/usr/bin/../../tmp/x"]), false),
+        (rule(&["/usr/*/git"]), JobSpec::argv(["/usr/local/bin/git"]), false),
+        (rule(&["g+(i)t"]), JobSpec::argv(["g+(i)t"]), true),
+        (rule(&["g+(i)t"]), JobSpec::argv(["git"]), false),
+        (rule(&["é?"]), JobSpec::argv(["éé"]), true),
+        (rule(&["*"]), JobSpec::argv(["a\nb"]), true),
     ]);
 }
 
@@ -98,6 +120,49 @@ fn shell_variables_and_folders_are_told_apart() {
 }
 
 #[test]
+fn who_asks_is_a_tenant_and_a_token_by_its_id_or_its_name() {
+    let label =
+        |name: Option<&str>| TokenLabel { id: "0123456789abcdef".into(), name: name.map(str::to_owned) };
+    let (nightly, nameless) = (label(Some("ci nightly")), label(None));
+    let tenants = |globs: &[&str]| Rule { tenants: some(globs), ..deny() };
+    let tokens = |globs: &[&str]| Rule { tokens: some(globs), ..deny() };
+    let of = |tenant: &str, token| Asker { tenant: Tenant::named(tenant).unwrap(), token };
+    let cases = [
+        (tenants(&["ml"]), of("ml", None), true),
+        (tenants(&["ml"]), of("ml-2", None), false),
+        (tenants(&["ml"]), anyone(), false),
+        (tenants(&["ml-*"]), of("ml-2", Some(&nameless)), true),
+        (tenants(&["m?"]), of("ml-2", None), false),
+        (tenants(&["x", "default"]), anyone(), true),
+        (tokens(&["0123456789abcdef"]), of("ml", Some(&nightly)), true),
+        (tokens(&["0123*"]), of("ml", Some(&nameless)), true),
+        (tokens(&["ci *"]), of("ml", Some(&nightly)), true),
+        (tokens(&["ci"]), of("ml", Some(&nightly)), false),
+        (tokens(&["ci *"]), of("ml", Some(&nameless)), false),
+        (tokens(&["ci.nightly"]), of("ml", Some(&nightly)), false),
+        (tokens(&["*"]), of("ml", None), false),
+        (Rule { tenants: some(&["web"]), ..tokens(&["*"]) }, of("ml", Some(&nightly)), false),
+        (Rule { tenants: some(&["web"]), ..tokens(&["*"]) }, of("web", Some(&nightly)), true),
+    ];
+    for (rule, asker, expected) in cases {
+        assert_eq!(fits_of(&rule, asker, &JobSpec::shell("true")), expected, "{rule:?} for {asker:?}");
+    }
+}
+
+#[test]
+fn a_tenant_may_be_held_to_some_programs_while_others_are_free() {
+    let python =
+        Rule { tenants: some(&["ml"]), programs: some(&["python*"]), ..Rule::new(Action::Allow, "its work") };
+    let nothing_else = Rule { name: Some("ml-is-python".into()), tenants: some(&["ml"]), ..deny() };
+    let rules = AdmissionRules::new(Action::Allow, [python, nothing_else]).unwrap();
+    let ml = Asker { tenant: Tenant::named("ml").unwrap(), token: None };
+    assert_eq!(rules.judge(ml, &JobSpec::argv(["python3", "train.py"])), Ok(()));
+    let denial = rules.judge(ml, &JobSpec::shell("python3 train.py")).unwrap_err();
+    assert_eq!(denial.to_string(), "admission rule 2 (ml-is-python) refuses this job: because");
+    assert_eq!(rules.judge(anyone(), &JobSpec::shell("python3 train.py")), Ok(()));
+}
+
+#[test]
 fn all_that_a_rule_names_must_fit_and_one_that_names_nothing_fits_all() {
     let rule = Rule { programs: some(&["git"]), commands: some(&["push"]), ..deny() };
     table(&[
@@ -114,14 +179,17 @@ fn a_denial_names_the_rule_and_its_reason() {
     let named = Rule { name: Some("no-preload".into()), env: some(&["LD_*"]), ..deny() };
     let rules = AdmissionRules::new(Action::Deny, [allow, named, deny()]).unwrap();
     let mut spec = JobSpec::argv(["echo"]);
-    assert_eq!(rules.judge(&spec).unwrap_err().to_string(), "admission rule 3 refuses this job: because");
+    assert_eq!(
+        rules.judge(anyone(), &spec).unwrap_err().to_string(),
+        "admission rule 3 refuses this job: because"
+    );
     spec.env.insert("LD_PRELOAD".into(), "x".into());
-    let denial = rules.judge(&spec).unwrap_err();
+    let denial = rules.judge(anyone(), &spec).unwrap_err();
     assert_eq!(denial.to_string(), "admission rule 2 (no-preload) refuses this job: because");
     spec.command = CommandLine::Argv(vec!["git".into()]);
-    assert_eq!(rules.judge(&spec), Ok(()), "the first rule that fits decides");
+    assert_eq!(rules.judge(anyone(), &spec), Ok(()), "the first rule that fits decides");
     let none = AdmissionRules::new(Action::Deny, []).unwrap();
-    assert_eq!(none.judge(&spec), Err(Denial::Default));
+    assert_eq!(none.judge(anyone(), &spec), Err(Denial::Default));
     assert!(!none.allow_all() && AdmissionRules::default().allow_all());
 }
 
@@ -131,7 +199,7 @@ fn what_means_nothing_is_no_rule() {
     let many = vec!["x".to_owned(); MAX_RULE_WORDS + 1];
     // Each of them may stand alone; only all of them together take too much.
     let heavy: Vec<String> = (0..MAX_RULE_WORDS).map(|n| format!(r"{n}\w{{9}}x")).collect();
-    let cases: [(Rule, &str); 20] = [
+    let cases: [(Rule, &str); 26] = [
         (Rule::new(Action::Deny, ""), "`reason`"),
         (Rule::new(Action::Deny, "a\nb"), "`reason`"),
         (Rule::new(Action::Deny, "x".repeat(MAX_RULE_REASON_BYTES + 1)), "`reason`"),
@@ -151,6 +219,12 @@ fn what_means_nothing_is_no_rule() {
         (Rule { programs: Some(many), ..deny() }, "at most 64 entries"),
         (Rule { programs: some(&[""]), ..deny() }, "no program"),
         (Rule { programs: some(&["/bin/"]), ..deny() }, "no program"),
+        (Rule { tenants: some(&[]), ..deny() }, "`tenants` is empty"),
+        (Rule { tenants: some(&["ML"]), ..deny() }, "fits no tenant"),
+        (Rule { tenants: some(&["a.b"]), ..deny() }, "fits no tenant"),
+        (Rule { tokens: some(&[]), ..deny() }, "`tokens` is empty"),
+        (Rule { tokens: some(&[""]), ..deny() }, "fits no token"),
+        (Rule { tokens: some(&["a\nb"]), ..deny() }, "fits no token"),
         (Rule { env: some(&["LD-*"]), ..deny() }, "fits no variable"),
         (Rule { env: some(&["[A-Z]"]), ..deny() }, "fits no variable"),
         (Rule { cwd: some(&["srv"]), ..deny() }, "no absolute folder"),
@@ -200,9 +274,10 @@ prop_compose! {
     fn rule()(
         allow in any::<bool>(), name in prop::option::of(word()), shell in prop::option::of(any::<bool>()),
         commands in words(), programs in words(), env in words(), cwd in words(),
+        tenants in words(), tokens in words(),
     ) -> Rule {
         let action = if allow { Action::Allow } else { Action::Deny };
-        Rule { name, shell, commands, programs, env, cwd, ..Rule::new(action, "because") }
+        Rule { name, shell, commands, programs, env, cwd, tenants, tokens, ..Rule::new(action, "because") }
     }
 }
 
@@ -236,7 +311,7 @@ proptest! {
         let default = if deny_others { Action::Deny } else { Action::Allow };
         let expected = sound.iter().position(|rule| fits(rule, &spec));
         let action = expected.map_or(default, |at| sound[at].action);
-        let judged = AdmissionRules::new(default, sound).unwrap().judge(&spec);
+        let judged = AdmissionRules::new(default, sound).unwrap().judge(anyone(), &spec);
         match (action, expected) {
             (Action::Allow, _) => prop_assert_eq!(judged, Ok(())),
             (Action::Deny, None) => prop_assert_eq!(judged, Err(Denial::Default)),
