@@ -1,9 +1,11 @@
 //! The command line: what is said becomes requests, what comes back becomes text and an exit code.
 
+mod api;
 mod args;
 mod bench;
 mod client;
 mod commands;
+mod contexts;
 mod demo;
 mod events;
 mod exit;
@@ -20,6 +22,7 @@ mod refusals;
 mod render;
 mod run;
 mod secret_env;
+mod settings;
 mod sink;
 mod stats;
 mod style;
@@ -30,12 +33,14 @@ mod token;
 pub use client::{Client, is_over};
 pub use exit::Failure;
 
+use std::path::PathBuf;
+
 use clap::FromArgMatches;
 
-use crate::config::{Environment, FileConfig, NodeConfig, Role};
+use crate::config::{Environment, FileConfig, LogFilter, NodeConfig, Role};
 use crate::node;
 use crate::telemetry::{self, LogTarget};
-use args::{Cli, Command, Global, NodeArgs};
+use args::{Cli, Command, Global};
 
 /// Runs the command that this process was started with. Returns its exit code.
 pub fn main() -> i32 {
@@ -48,7 +53,7 @@ pub fn main() -> i32 {
             return error.exit_code();
         }
     };
-    style::choose(cli.global.color);
+    style::choose(cli.global.color.unwrap_or_default());
     if let Some(failure) = refusals::refused(&cli.command, &cli.global) {
         return failure.report();
     }
@@ -57,11 +62,11 @@ pub fn main() -> i32 {
         match cli.command {
             Command::Serve(ref args) => {
                 let said = args.settings(cli.global.token_file.as_ref());
-                serve(Role::Coordinator, said, &args.node, &environment).await
+                serve(Role::Coordinator, said, cli.global.config, &environment).await
             }
             Command::Runner(ref args) => {
                 let said = args.settings(cli.global.token_file.as_ref());
-                serve(Role::Runner, said, args, &environment).await
+                serve(Role::Runner, said, cli.global.config, &environment).await
             }
             Command::Demo(ref args) => {
                 telemetry::init(&telemetry::client_settings(None), LogTarget::Stderr);
@@ -69,25 +74,43 @@ pub fn main() -> i32 {
             }
             Command::Bench(ref args) => bench::run(args, &cli.global).await,
             ref command => {
-                telemetry::init(&telemetry::client_settings(None), LogTarget::Stderr);
+                let level = verbosity(cli.global.verbose);
+                telemetry::init(&telemetry::client_settings(level), LogTarget::Stderr);
                 client_command(command, cli.global, &environment).await
             }
         }
     })
 }
 
+/// What is worth a log line of a client, by how often it was asked to say more; none when it was not.
+fn verbosity(times: u8) -> Option<LogFilter> {
+    let level = match times {
+        0 => return None,
+        1 => log::LevelFilter::Info,
+        2 => log::LevelFilter::Debug,
+        _ => log::LevelFilter::Trace,
+    };
+    Some(LogFilter(vec![(None, level)]))
+}
+
 async fn client_command(command: &Command, global: Global, environment: &Environment) -> i32 {
-    match global.settled(refusals::forms(command), environment) {
+    let forms = refusals::forms(command);
+    let settled = if refusals::asks_a_server(command) {
+        global.settled(forms, environment)
+    } else {
+        global.settled_without_file(forms, environment)
+    };
+    match settled {
         Ok(global) => match refusals::without_use(command, &global) {
             None => commands::run(command, &global, environment).await,
             Some(failure) => failure.report(),
         },
-        Err(failure) => failure.report(),
+        Err(failure) => commands::report(command, failure),
     }
 }
 
-async fn serve(role: Role, said: FileConfig, args: &NodeArgs, environment: &Environment) -> i32 {
-    let config = match NodeConfig::load(role, said, args.config.clone(), environment) {
+async fn serve(role: Role, said: FileConfig, file: Option<PathBuf>, environment: &Environment) -> i32 {
+    let config = match NodeConfig::load(role, said, file, environment) {
         Ok(config) => config,
         Err(error) => return Failure::config(&error).report(),
     };

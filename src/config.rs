@@ -1,4 +1,4 @@
-//! The settings of a node: flag, then `CALLBOARD_*`, then file, then default, checked as a whole. It is the only
+//! The settings of a node and of its clients: flag, then `CALLBOARD_*`, then file, then default, checked as a whole. It is the only
 //! place that reads the environment, and it refuses to know what the settings are used for.
 
 use std::collections::BTreeMap;
@@ -9,21 +9,37 @@ use std::path::PathBuf;
 use callboard_actors::model::{AdmissionRules, Limits};
 
 mod admission;
+mod check;
+mod client;
 mod file;
+mod origin;
+mod place;
 mod resolve;
 mod role;
 mod sections;
+mod show;
 mod token;
 mod units;
 
 pub use admission::AdmissionSection;
+pub use check::{Mistake, mistakes};
+pub use client::{
+    ClientConfig, ClientFlags, DEFAULT_SERVER, MAX_REQUEST_TIMEOUT_MS, check_context_name, check_server,
+    unknown_context,
+};
 pub use file::parse as parse_file;
+pub use origin::{Origin, Sourced};
+pub use place::{Place, read_at, text_at};
 pub use role::Role;
-pub use sections::{FileConfig, LimitsSection, LogSection, RunnerSection, ServerSection, StoreSection};
+pub use sections::{
+    AuditSection, AuthSection, ClientSection, FileConfig, LimitsSection, LogSection, RunnerSection,
+    ServerSection, StoreSection,
+};
+pub use show::{Setting, of_client as client_settings, of_node as node_settings};
 pub use token::{check_token, read_token};
 pub use units::{
-    Bind, ByteCount, Durability, JobUser, List, LogFilter, LogFormat, Millis, OptionalMillis, OutputForm,
-    StoreKind,
+    Bind, ByteCount, ColorWhen, Durability, JobUser, List, LogFilter, LogFormat, Millis, OptionalMillis,
+    OutputForm, StoreKind,
 };
 
 /// What a process was told by its environment, taken once.
@@ -70,6 +86,10 @@ pub struct NodeConfig {
     pub runner: RunnerSettings,
     /// How it logs.
     pub log: LogSettings,
+    /// Failed authentications of one address within a minute after which it is not heard; 0 hears everybody.
+    pub auth_failures_per_minute: u32,
+    /// Its log of who did what.
+    pub audit: AuditSettings,
     /// What protects it.
     pub limits: Limits,
     /// Which jobs may be taken in.
@@ -130,6 +150,17 @@ pub struct LogSettings {
     pub level: LogFilter,
 }
 
+/// Section `[audit]`, with every gap filled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditSettings {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Size at which its file is put aside and a new one begun, in bytes.
+    pub max_bytes: u64,
+    /// Files put aside that are kept.
+    pub keep: u32,
+}
+
 /// Why a node cannot be configured so. It is shown as one line; the exit code is 78.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
@@ -183,11 +214,19 @@ impl NodeConfig {
         config_file: Option<PathBuf>,
         environment: &Environment,
     ) -> Result<Self, ConfigError> {
+        Self::layers(flags, config_file, environment)?.resolve(role, environment)
+    }
+
+    /// Reads what is said, and leaves it apart.
+    fn layers(
+        flags: FileConfig,
+        config_file: Option<PathBuf>,
+        environment: &Environment,
+    ) -> Result<Layers, ConfigError> {
         refuse_runner_url(environment)?;
         let path = config_file.or_else(|| environment.get("CALLBOARD_CONFIG").map(PathBuf::from));
         let file = path.as_deref().map(file::read).transpose()?.unwrap_or_default();
-        let told = flags.or(FileConfig::from_environment(environment)?).or(file);
-        resolve::resolve(role, told, environment)
+        Ok(Layers { flags, variables: FileConfig::from_environment(environment)?, file, path })
     }
 
     /// The settings of a node that was told nothing.
@@ -197,6 +236,20 @@ impl NodeConfig {
     pub fn defaults(environment: &Environment) -> Result<Self, ConfigError> {
         refuse_runner_url(environment)?;
         resolve::resolve(Role::Coordinator, FileConfig::default(), environment)
+    }
+}
+
+/// What a node was told, by whom.
+struct Layers {
+    flags: FileConfig,
+    variables: FileConfig,
+    file: FileConfig,
+    path: Option<PathBuf>,
+}
+
+impl Layers {
+    fn resolve(self, role: Role, environment: &Environment) -> Result<NodeConfig, ConfigError> {
+        resolve::resolve(role, self.flags.or(self.variables).or(self.file), environment)
     }
 }
 

@@ -8,15 +8,18 @@ use actix_web::web::{self, Data, ServiceConfig};
 
 pub mod access;
 pub mod api;
+mod audit;
 mod body;
 mod cancel;
 mod compat;
 pub mod door;
+mod ending;
 mod events;
 mod execute;
 mod executions;
 mod follow;
 mod gate;
+mod inlet;
 mod jobs;
 pub mod kinds;
 mod logs;

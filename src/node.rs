@@ -26,6 +26,7 @@ pub use self::signals::StopSignals;
 use crate::config::{ConfigError, Durability, NodeConfig, StoreKind, read_token};
 use crate::http::access::Access;
 use crate::http::{self, Door, Executions, HttpConfig, Running, ServeError, TokenHash};
+use crate::telemetry::AuditLog;
 
 /// Why a node did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,12 @@ pub enum NodeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The thread of the audit log cannot be started.
+    #[error("the audit log cannot be started: {source}: switch it off with `enabled = false` in [audit]")]
+    Audit {
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// An actor died.
     #[error("the {0} actor died; start the node again: nothing that was accepted is lost")]
     Died(&'static str),
@@ -74,6 +81,7 @@ pub struct Node {
     server: Running,
     executions: Executions,
     access: Arc<Access>,
+    audit: Option<Arc<AuditLog>>,
 }
 
 impl Node {
@@ -90,12 +98,15 @@ impl Node {
         let door = Door::new(platform.handle().clone(), env!("CARGO_PKG_VERSION"), &host_id());
         let file = token.as_deref().map(TokenHash::of);
         let access = Access::load(file, platform.handle()).await.map_err(NodeError::Tokens)?;
+        let access = access.limited_to(config.auth_failures_per_minute);
         let door = door.with_role(config.role).with_access(access);
+        let door = if config.audit.enabled { door.with_audit(audit_log(config)?) } else { door };
         tokens::store_uses(&door);
         let access = Arc::clone(&door.access);
         let executions = door.executions.clone();
+        let audit = door.audit.clone();
         let server = http::serve(door, &http_config, listeners)?;
-        let node = Self { platform, server, executions, access };
+        let node = Self { platform, server, executions, access, audit };
         let (role, address) = (config.role.as_str(), node.urls().join(" "));
         log::info!(address, role, slots = config.server.slots; "callboard is serving");
         Ok(node)
@@ -120,6 +131,9 @@ impl Node {
         self.access.store_uses(self.platform.handle()).await;
         self.platform.stop(grace_ms.saturating_sub(begun.elapsed_ms())).await;
         self.server.stop(true).await;
+        if let Some(audit) = self.audit {
+            audit.flush().await;
+        }
     }
 }
 
@@ -141,6 +155,11 @@ pub async fn serve(config: NodeConfig) -> Result<(), NodeError> {
         () = node.stop(grace_ms) => Ok(()),
         () = signals.next() => Err(NodeError::Impatient),
     }
+}
+
+fn audit_log(config: &NodeConfig) -> Result<AuditLog, NodeError> {
+    let folder = config.server.data_dir.clone();
+    AuditLog::start(folder, &config.audit).map_err(|error| NodeError::Audit { source: error })
 }
 
 fn http_config(config: &NodeConfig) -> HttpConfig {

@@ -1,4 +1,5 @@
-//! Log lines of this process: text for people, or one JSON object a line. It refuses to know what is logged.
+//! Log lines of this process: text for people, or one JSON object a line; and its audit log. It refuses to know what is
+//! logged.
 
 use std::io::Write;
 
@@ -9,6 +10,10 @@ use log::Record;
 use log::kv::{Error, Key, Value, VisitSource, VisitValue};
 
 use crate::config::{LogFilter, LogFormat, LogSettings};
+
+mod audit;
+
+pub use audit::AuditLog;
 
 /// Where log lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

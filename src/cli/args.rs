@@ -3,22 +3,26 @@
 use std::path::PathBuf;
 
 use callboard_actors::model::time::parse_duration_ms;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use super::render::Looks;
-use crate::config::{JobUser, OutputForm};
+use crate::config::{ColorWhen, MAX_REQUEST_TIMEOUT_MS, Origin, OutputForm};
 
+mod bench;
 mod demo;
 mod examples;
 mod global;
 mod node;
 mod records;
+mod settings;
 mod token;
 
+pub use bench::BenchArgs;
 pub use demo::DemoArgs;
 pub use examples::command;
 pub use node::{NodeArgs, ServeArgs};
 pub use records::{EventsArgs, GroupBy, HelpArgs, HistoryArgs, ManArgs, PruneArgs, StatsArgs};
+pub use settings::{ApiArgs, ConfigCommand, ConfigShowArgs, ContextCommand, Whose};
 pub use token::{CreateTokenArgs, Token};
 
 /// Linux commands as jobs, on a laptop or on a cluster.
@@ -42,6 +46,12 @@ pub struct Global {
     /// The server to talk to [env: CALLBOARD_SERVER].
     #[arg(short, long, global = true, value_name = "URL")]
     pub server: Option<String>,
+    /// The context to use: a server by name [env: CALLBOARD_CONTEXT].
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Settings file [env: CALLBOARD_CONFIG].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// File that holds the token: a client shows it, a server wants it shown [env: CALLBOARD_TOKEN_FILE].
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -66,24 +76,21 @@ pub struct Global {
     /// Print ids only, and no messages but failures.
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Colour where there is any: auto minds NO_COLOR, CLICOLOR_FORCE, TERM=dumb, and pipes.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
-    pub color: Color,
+    /// Colour where there is any: auto minds NO_COLOR, CLICOLOR_FORCE, TERM=dumb, and pipes [env: CALLBOARD_COLOR].
+    #[arg(long, global = true, value_enum, value_name = "WHEN")]
+    pub color: Option<ColorWhen>,
+    /// Longest silence of a server that is not asked to wait; 30s unless said [env: CALLBOARD_REQUEST_TIMEOUT].
+    #[arg(long, global = true, value_parser = patience, value_name = "DURATION")]
+    pub request_timeout: Option<u64>,
+    /// Say what is asked of the server; twice, also what goes on within.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
     /// How rows are to look: what the flags above and the environment come to.
     #[arg(skip)]
     pub looks: Looks,
-}
-
-/// When there is colour.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    /// On a terminal that wants it.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
+    /// Who named the server; none before it is settled, and when nobody did.
+    #[arg(skip)]
+    pub server_origin: Option<Origin>,
 }
 
 /// The commands.
@@ -129,6 +136,14 @@ pub enum Command {
     /// Make, list and revoke the tokens of a server.
     #[command(subcommand)]
     Token(Token),
+    /// Show, check and find the settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Keep servers by name.
+    #[command(subcommand)]
+    Context(ContextCommand),
+    /// Send one request as it is written, and print the answer as it comes.
+    Api(ApiArgs),
     /// Say whether a server is ready; for container and service checks.
     Healthcheck(HealthcheckArgs),
     /// Print the OpenAPI document of this version.
@@ -300,37 +315,15 @@ pub struct CancelArgs {
     pub ids: Ids,
 }
 
-/// Flags of `bench`. It starts a node of its own, as `run` does.
-#[derive(Debug, Args)]
-pub struct BenchArgs {
-    /// Length of one measurement.
-    #[arg(long, value_parser = duration, value_name = "DURATION", default_value = "2s")]
-    pub span: u64,
-    /// How often each pair of measurements is repeated.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub rounds: u32,
-    /// Jobs that run at once; twelve for each core unless said, so that none is idle while others wait for the disk.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub slots: Option<u32>,
-    /// Requests that are under way at once.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=200))]
-    pub connections: u32,
-    /// Jobs that wait in the measurement of memory and restart.
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(0..=1_500_000))]
-    pub queued: u32,
-    /// Folder whose disk is measured; the temporary folder unless said.
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Who jobs run as; the caller unless said.
-    #[arg(long, value_name = "USER")]
-    pub user: Option<JobUser>,
-    /// The isolation of the jobs; stronger ones are refused until they exist.
-    #[arg(long, default_value = "none", value_parser = ["none"])]
-    pub isolation: String,
-}
-
 fn duration(text: &str) -> Result<u64, String> {
     parse_duration_ms(text).map_err(|error| error.to_string())
+}
+
+/// A silence that may be allowed, in milliseconds.
+fn patience(text: &str) -> Result<u64, String> {
+    let fine = |ms: &u64| (1..=MAX_REQUEST_TIMEOUT_MS).contains(ms);
+    let ms = duration(text)?;
+    Some(ms).filter(fine).ok_or_else(|| "take more than 0 and at most 24h".into())
 }
 
 #[cfg(test)]

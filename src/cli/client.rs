@@ -2,24 +2,31 @@
 
 use std::time::Duration;
 
+use awc::ClientResponse;
+use awc::error::PayloadError;
 use awc::http::Method;
 use awc::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use bytes::Bytes;
 use callboard_actors::clock;
+use futures_util::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::exit::{Failure, NO_ANSWER};
 use crate::http::api::{JobBody, JobListBody, NoBody, ProblemBody, StdinAnswer, SubmitBody, VersionBody};
 
+mod body;
 mod output;
+mod raw;
 mod records;
 mod tokens;
 
+use body::{Body, BodyError};
 pub use output::{Sizes, Start, bytes_of};
+pub use raw::Raw;
 pub use records::EventsEnd;
 
-/// Longest silence of a server that is not asked to wait.
+/// Longest silence of a server that is not asked to wait, when nobody says otherwise.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait that one request asks for, in milliseconds; longer ones are repeated.
 const WAIT_STEP_MS: u64 = 20_000;
@@ -33,20 +40,25 @@ pub struct Client {
     http: awc::Client,
     base: String,
     token: Option<String>,
+    patience: Duration,
 }
 
 impl Client {
     /// A client of the server at `base`.
     pub fn new(base: &str, token: Option<String>) -> Self {
-        let connector = awc::Connector::new().limit(0).timeout(Duration::from_secs(5));
-        let http =
-            awc::Client::builder().connector(connector).disable_redirects().timeout(ANSWER_TIMEOUT).finish();
-        Self { http, base: base.trim_end_matches('/').to_owned(), token }
+        let base = base.trim_end_matches('/').to_owned();
+        Self { http: http(ANSWER_TIMEOUT), base, token, patience: ANSWER_TIMEOUT }
+    }
+
+    /// The same with another longest silence.
+    pub fn patient_for(self, patience: Duration) -> Self {
+        Self { http: http(patience), patience, ..self }
     }
 
     fn request(&self, method: Method, path: &str, wait: Duration) -> awc::ClientRequest {
-        let request =
-            self.http.request(method, format!("{}{path}", self.base)).timeout(ANSWER_TIMEOUT + wait);
+        log::info!("{method} {}{path}", self.base);
+        let timeout = self.patience.saturating_add(wait);
+        let request = self.http.request(method, format!("{}{path}", self.base)).timeout(timeout);
         match &self.token {
             Some(token) => request.insert_header((AUTHORIZATION, format!("Bearer {token}"))),
             None => request,
@@ -59,6 +71,19 @@ impl Client {
             self.base
         );
         Failure::new(NO_ANSWER, message)
+    }
+
+    fn broken(&self, error: &BodyError) -> Failure {
+        Failure::new(NO_ANSWER, format!("{}: {error}: ask again", self.base))
+    }
+
+    /// All of an answer that is waited for no longer than is usual.
+    async fn whole<S>(&self, answer: &mut ClientResponse<S>) -> Result<Bytes, Failure>
+    where
+        S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+    {
+        let body = actix_rt::time::timeout(self.patience, Body::of(answer).whole(MAX_ANSWER_BYTES)).await;
+        body.map_err(|error| self.unreachable(&error))?.map_err(|error| self.broken(&error))
     }
 
     /// Sends a request and reads its answer; an answer that is no success is a failure with the server's own words.
@@ -74,10 +99,7 @@ impl Client {
         }
         let mut answer = request.send_body(bytes).await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
-        let body = answer.body().limit(MAX_ANSWER_BYTES);
-        let body = actix_rt::time::timeout(ANSWER_TIMEOUT, body).await;
-        let body =
-            body.map_err(|error| self.unreachable(&error))?.map_err(|error| self.unreachable(&error))?;
+        let body = self.whole(&mut answer).await?;
         if status.is_success() { Ok(body) } else { Err(failure_of(status.as_u16(), &body)) }
     }
 
@@ -192,6 +214,23 @@ impl Client {
     }
 }
 
+/// Longest time to be connected.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+fn http(patience: Duration) -> awc::Client {
+    let connector = awc::Connector::new().limit(0).timeout(patience.min(CONNECT_TIMEOUT));
+    awc::Client::builder().connector(connector).disable_redirects().timeout(patience).finish()
+}
+
+/// Percent-encodes everything but what is plain.
+pub fn encode(value: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.,".contains(&byte);
+    let one = |byte: u8| {
+        if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    value.bytes().map(one).collect()
+}
+
 /// A JSON body and its type.
 fn json(body: &impl Serialize) -> Result<(&'static str, Bytes), Failure> {
     let bytes = serde_json::to_vec(body).map_err(|error| Failure::new(1, error.to_string()))?;
@@ -210,7 +249,8 @@ pub fn is_over(job: &JobBody) -> bool {
     matches!(job.status.as_str(), "completed" | "failed" | "cancelled")
 }
 
-fn failure_of(status: u16, body: &Bytes) -> Failure {
+/// What a status means, in the server's own words.
+pub fn failure_of(status: u16, body: &Bytes) -> Failure {
     let detail = serde_json::from_slice::<ProblemBody>(body).map(|problem| problem.detail);
     Failure::of_status(status, detail.unwrap_or_else(|_| format!("the server answered with status {status}")))
 }

@@ -1,14 +1,16 @@
 //! The client's commands, one function each.
 
 use std::io::Write;
+use std::time::Duration;
 
 use callboard_actors::clock;
 use serde::Serialize;
 
+use super::api::api;
 use super::args::{CancelArgs, Command, Global, Ids, ListArgs, WaitArgs};
-use super::client::{Client, is_over};
+use super::client::{Client, encode, is_over};
 use super::events::events;
-use super::exit::{self, CONFLICT, Failure, USAGE, WAIT_TIMED_OUT};
+use super::exit::{self, CONFIG, CONFLICT, Failure, USAGE, WAIT_TIMED_OUT};
 use super::help::help;
 use super::history::history;
 use super::logs::logs;
@@ -20,12 +22,9 @@ use super::render::{self, Cell, Column};
 use super::stats::stats;
 use super::style::plain;
 use super::submit::submit;
-use super::{ops, run, table, token};
-use crate::config::{Environment, OutputForm, check_token, read_token};
+use super::{contexts, ops, run, settings, table, token};
+use crate::config::{DEFAULT_SERVER, Environment, Origin, OutputForm, check_server, check_token, read_token};
 use crate::http::api::{CancelBody, JobBody, NoBody, VersionBody};
-
-/// Where clients look for a server.
-pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
 
 type Outcome = Result<i32, Failure>;
 
@@ -33,18 +32,29 @@ type Outcome = Result<i32, Failure>;
 pub async fn run(command: &Command, global: &Global, environment: &Environment) -> i32 {
     let outcome = match command {
         Command::Run(args) => run::run(args, global, environment).await,
+        Command::Config(command) => settings::run(command, global, environment),
+        Command::Context(command) => contexts::run(command, global, environment).await,
+        Command::Man(args) => man(args.dir.as_deref()),
+        Command::Help(args) => help(&args.words),
+        Command::Openapi => Ok(ops::openapi()),
+        Command::Completions { shell } => Ok(ops::completions(*shell)),
         command => match client(global) {
             Ok(client) => talk(command, &client, global, environment).await,
             Err(failure) => Err(failure),
         },
     };
+    outcome.unwrap_or_else(|failure| report(command, failure))
+}
+
+/// Says why a command failed and returns its exit code.
+pub fn report(command: &Command, failure: Failure) -> i32 {
     let of_job = match command {
         Command::Run(_) => true,
         Command::Submit(args) => args.wait,
         Command::Wait(args) => args.ids.ids.len() == 1,
         _ => false,
     };
-    outcome.unwrap_or_else(|failure| if of_job { failure.of_pass_through() } else { failure }.report())
+    if of_job { failure.of_pass_through() } else { failure }.report()
 }
 
 /// The client of the server that was named, or of the usual one.
@@ -55,18 +65,21 @@ pub fn client(global: &Global) -> Result<Client, Failure> {
     };
     let token = token.map_err(|error| Failure::config(&error))?;
     let server = global.server.as_deref().unwrap_or(DEFAULT_SERVER);
-    let scheme =
-        |scheme: &str| server.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-    if scheme("https://") {
-        let message = format!(
-            "{server}: TLS is not supported yet: name an http:// address, through a tunnel where others could listen"
-        );
-        return Err(Failure::new(USAGE, message));
+    check_server(server).map_err(|why| match &global.server_origin {
+        Some(origin @ (Origin::Context { .. } | Origin::File { .. })) => {
+            Failure::new(CONFIG, format!("{origin}: server: {why}"))
+        }
+        _ => Failure::new(USAGE, why),
+    })?;
+    Ok(patient(Client::new(server, token), global))
+}
+
+/// The client, as patient as was said.
+pub fn patient(client: Client, global: &Global) -> Client {
+    match global.request_timeout {
+        Some(ms) => client.patient_for(Duration::from_millis(ms)),
+        None => client,
     }
-    if !scheme("http://") {
-        return Err(Failure::new(USAGE, format!("`{server}` is no server: write it as {DEFAULT_SERVER}")));
-    }
-    Ok(Client::new(server, token))
 }
 
 async fn talk(command: &Command, client: &Client, global: &Global, environment: &Environment) -> Outcome {
@@ -88,17 +101,22 @@ async fn talk(command: &Command, client: &Client, global: &Global, environment: 
         Command::Stats(args) => stats(args, client, global, environment).await,
         Command::Events(args) => events(args, client, global).await,
         Command::Prune(args) => prune(args, client, global).await,
-        Command::Man(args) => man(args.dir.as_deref()),
-        Command::Help(args) => help(&args.words),
         Command::Version => version(client, global).await,
         Command::Queue(verb) => ops::queue(*verb, client, global).await,
         Command::Token(verb) => token::token(verb, client, global).await,
         Command::Healthcheck(args) => ops::healthcheck(args, client, global).await,
-        Command::Openapi => Ok(ops::openapi()),
-        Command::Completions { shell } => Ok(ops::completions(*shell)),
-        Command::Run(_) | Command::Serve(_) | Command::Runner(_) | Command::Demo(_) | Command::Bench(_) => {
-            Ok(USAGE)
-        }
+        Command::Api(args) => api(args, client, global).await,
+        Command::Run(_)
+        | Command::Config(_)
+        | Command::Context(_)
+        | Command::Man(_)
+        | Command::Help(_)
+        | Command::Openapi
+        | Command::Completions { .. }
+        | Command::Serve(_)
+        | Command::Runner(_)
+        | Command::Demo(_)
+        | Command::Bench(_) => Ok(USAGE),
     }
 }
 
@@ -158,15 +176,6 @@ async fn list(args: &ListArgs, client: &Client, global: &Global) -> Outcome {
         exit::say(&format!("{} shown, more: --cursor {cursor}", page.items.len()));
     }
     Ok(0)
-}
-
-/// Percent-encodes everything but what is plain.
-pub fn encode(value: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.,".contains(&byte);
-    let one = |byte: u8| {
-        if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
-    };
-    value.bytes().map(one).collect()
 }
 
 /// Waits for each job. The time runs for all of them together.

@@ -3,8 +3,7 @@
 use callboard_actors::model::time::short_duration;
 
 use super::args::{EventsArgs, Global};
-use super::client::{Client, EventsEnd};
-use super::commands::encode;
+use super::client::{Client, EventsEnd, encode};
 use super::exit::{Failure, NO_ANSWER};
 use super::many::resolve;
 use super::render::json_line;

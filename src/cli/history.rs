@@ -6,8 +6,8 @@ use callboard_actors::model::time;
 use wildmatch::WildMatch;
 
 use super::args::{Global, HistoryArgs};
-use super::client::Client;
-use super::commands::{encode, print_rows, put};
+use super::client::{Client, encode};
+use super::commands::{print_rows, put};
 use super::exit::{self, Failure, USAGE};
 use super::{render, table};
 use crate::config::OutputForm;

@@ -1,6 +1,6 @@
 //! Flags that a command could only ignore: they are refused by name, with what to say instead.
 
-use super::args::{Command, Global};
+use super::args::{ApiArgs, Command, ConfigCommand, ConfigShowArgs, ContextCommand, Global, Whose};
 use super::exit::{Failure, USAGE};
 use crate::config::OutputForm;
 
@@ -49,10 +49,64 @@ pub fn refused(command: &Command, global: &Global) -> Option<Failure> {
         Command::Stats(_) | Command::Events(_) => {
             &[(global.quiet, "--quiet: nothing else is printed than what was asked for")]
         }
+        Command::Api(_) => &[(global.quiet, "--quiet: `api` prints the answer and nothing else")],
+        Command::Config(ConfigCommand::Show(_) | ConfigCommand::Path) => {
+            &[(global.quiet, "--quiet: there would be nothing left to print")]
+        }
         _ => &[],
     };
     let said = said.iter().find(|(said, _)| *said).map(|(_, why)| Failure::new(USAGE, *why));
-    said.or_else(|| form_refused(command, global))
+    said.or_else(|| settings(command, global)).or_else(|| form_refused(command, global))
+}
+
+/// Whether a command asks a server, and so has a context, a server, a token and patience.
+pub fn asks_a_server(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::Serve(_)
+            | Command::Runner(_)
+            | Command::Demo(_)
+            | Command::Bench(_)
+            | Command::Openapi
+            | Command::Completions { .. }
+            | Command::Man(_)
+            | Command::Help(_)
+            | Command::Config(_)
+            | Command::Context(_)
+    )
+}
+
+/// Flags about the client's settings where there is no client.
+fn settings(command: &Command, global: &Global) -> Option<Failure> {
+    let shows_client = |args: &ConfigShowArgs| args.whose == Whose::Client;
+    let config = match command {
+        Command::Config(ConfigCommand::Show(args)) => Some(shows_client(args)),
+        Command::Config(_) => Some(false),
+        _ => None,
+    };
+    let context = match command {
+        Command::Context(command) => Some(command),
+        _ => None,
+    };
+    let asks = asks_a_server(command) || config == Some(true);
+    let sets = matches!(context, Some(ContextCommand::Set { .. }));
+    let shows = matches!(context, Some(ContextCommand::Show { name: None }));
+    let node_token = matches!(command, Command::Serve(_) | Command::Runner(_))
+        || matches!(command, Command::Config(ConfigCommand::Show(_)));
+    let reads_file = asks
+        || config.is_some()
+        || context.is_some()
+        || matches!(command, Command::Serve(_) | Command::Runner(_));
+    let said = [
+        (global.server.is_some() && !asks && !sets, "--server"),
+        (global.token_file.is_some() && !asks && !sets && !node_token, "--token-file"),
+        (global.context.is_some() && !asks && !shows, "--context"),
+        (global.request_timeout.is_some() && !asks, "--request-timeout"),
+        (global.config.is_some() && !reads_file, "--config"),
+        (global.verbose > 0 && !asks_a_server(command), "--verbose"),
+    ];
+    let flag = said.iter().find(|(said, _)| *said)?.1;
+    Some(Failure::new(USAGE, format!("{flag}: this command has no use for it")))
 }
 
 /// What a command prints, and so in which forms it can.
@@ -72,25 +126,31 @@ enum Prints {
 
 fn prints(command: &Command) -> Prints {
     match command {
-        Command::List(_) | Command::History(_) => Prints::Table,
+        Command::List(_) | Command::History(_) | Command::Context(ContextCommand::List) => Prints::Table,
         Command::Submit(_)
         | Command::Show(_)
         | Command::Wait(_)
         | Command::Cancel(_)
         | Command::Retry(_)
-        | Command::Delete(_) => Prints::Rows,
-        Command::Logs(_) | Command::Events(_) | Command::Stats(_) => Prints::Pieces,
+        | Command::Delete(_)
+        | Command::Context(_) => Prints::Rows,
+        Command::Logs(_)
+        | Command::Events(_)
+        | Command::Stats(_)
+        | Command::Api(ApiArgs { paginate: true, .. }) => Prints::Pieces,
         Command::Version
         | Command::Queue(_)
         | Command::Token(_)
         | Command::Prune(_)
         | Command::Healthcheck(_)
         | Command::Bench(_)
+        | Command::Config(_)
         | Command::Openapi => Prints::Object,
         Command::Serve(_)
         | Command::Runner(_)
         | Command::Run(_)
         | Command::Demo(_)
+        | Command::Api(_)
         | Command::Man(_)
         | Command::Help(_)
         | Command::Completions { .. } => Prints::Itself,
@@ -113,8 +173,11 @@ fn form_refused(command: &Command, global: &Global) -> Option<Failure> {
     let forms = forms(command);
     if let Some(form) = global.said_form().filter(|form| !forms.contains(form)) {
         let known: Vec<&str> = forms.iter().map(|form| form.as_str()).collect();
-        let known =
-            if known.len() == 1 { "has one form only".into() } else { format!("has {}", known.join(", ")) };
+        let known = if known.len() == 1 {
+            "has one form only".to_owned()
+        } else {
+            format!("prints {}", known.join(", "))
+        };
         return Some(Failure::new(USAGE, format!("--output {}: this command {known}", form.as_str())));
     }
     if matches!(prints(command), Prints::Table | Prints::Rows) {

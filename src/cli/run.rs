@@ -9,13 +9,13 @@ use bytes::Bytes;
 
 use super::args::{Global, RunArgs};
 use super::client::{Client, Start, bytes_of, is_over};
-use super::commands::{DEFAULT_SERVER, client};
+use super::commands::{client, patient};
 use super::exit::{self, COULD_NOT_RUN, Failure, NO_ANSWER, NOT_ALLOWED};
 use super::interrupts::Interrupts;
 use super::progress::Progress;
 use super::sink::Sink;
 use super::submit::job_body;
-use crate::config::Environment;
+use crate::config::{DEFAULT_SERVER, Environment};
 use crate::http::api::{CancelBody, JobBody, LogFrame, OutputBody, StdinBody};
 use crate::node::embedded::{Embedded, EmbeddedOptions};
 
@@ -43,7 +43,7 @@ pub async fn run(args: &RunArgs, global: &Global, environment: &Environment) -> 
     }
     let node = Embedded::start(EmbeddedOptions { slots: 1, ..EmbeddedOptions::default() }).await;
     let node = node.map_err(|error| Failure::node(&error))?;
-    let client = Client::new(&node.url, Some(node.token.clone()));
+    let client = patient(Client::new(&node.url, Some(node.token.clone())), global);
     let code = job(&client, args, true, environment, &voice, interrupts).await;
     node.stop().await;
     code

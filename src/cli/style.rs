@@ -1,6 +1,6 @@
 //! How words look on a terminal: colour where it is wanted, and nothing in them that could steer it. It knows no job.
 
-use super::args::Color;
+use crate::config::ColorWhen;
 
 /// Colours, and the private characters that stand for them while a table is laid out: escape codes would be counted
 /// as columns.
@@ -15,11 +15,11 @@ const COLOURS: [(char, &str); 6] = [
 const END: char = '\u{e00f}';
 
 /// Settles for this process when there is colour, the log lines of a server included.
-pub fn choose(color: Color) {
+pub fn choose(color: ColorWhen) {
     match color {
-        Color::Auto => {}
-        Color::Always => anstream::ColorChoice::Always.write_global(),
-        Color::Never => anstream::ColorChoice::Never.write_global(),
+        ColorWhen::Auto => {}
+        ColorWhen::Always => anstream::ColorChoice::Always.write_global(),
+        ColorWhen::Never => anstream::ColorChoice::Never.write_global(),
     }
 }
 

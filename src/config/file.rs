@@ -1,5 +1,6 @@
 //! Reads the file of settings and says where in it something is wrong. It refuses to know which settings there are.
 
+use std::io::Read;
 use std::path::Path;
 
 use super::{ConfigError, FileConfig};
@@ -9,13 +10,21 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Reads a TOML file.
 pub(super) fn read(path: &Path) -> Result<FileConfig, ConfigError> {
+    parse(&text(path)?, &path.display().to_string())
+}
+
+/// Reads a file's text.
+pub(super) fn text(path: &Path) -> Result<String, ConfigError> {
     let unreadable = |why: String| ConfigError::Unreadable { path: path.display().to_string(), why };
-    let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
-    if size > MAX_FILE_BYTES {
-        return Err(unreadable(format!("it has {size} bytes, at most {MAX_FILE_BYTES} are read")));
+    let file = std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
+    let mut text = String::new();
+    // A device has no size and no end.
+    let read = file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text);
+    read.map_err(|error| unreadable(error.to_string()))?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(unreadable(format!("at most {MAX_FILE_BYTES} bytes are read, and it has more")));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    parse(&text, &path.display().to_string())
+    Ok(text)
 }
 
 /// Reads the text of a file; `path` only names it.
@@ -23,11 +32,12 @@ pub(super) fn read(path: &Path) -> Result<FileConfig, ConfigError> {
 /// # Errors
 /// [`ConfigError::File`] with the line that is wrong.
 pub fn parse(text: &str, path: &str) -> Result<FileConfig, ConfigError> {
-    let wrong = |at: usize, what: &str| ConfigError::File {
-        path: path.to_owned(),
-        line: line_of(text, at),
-        what: one_line(what),
-    };
+    parse_at(text).map_err(|(line, what)| ConfigError::File { path: path.to_owned(), line, what })
+}
+
+/// Reads a text, or says its first mistake: the line, from 1, and what is wrong.
+pub(super) fn parse_at(text: &str) -> Result<FileConfig, (usize, String)> {
+    let wrong = |at: usize, what: &str| (line_of(text, at), one_line(what));
     let read = toml::from_str::<FileConfig>(text);
     let read = read.map_err(|error| wrong(error.span().map_or(0, |span| span.start), error.message()))?;
     // Here, where it is known which line is meant.
@@ -37,11 +47,11 @@ pub fn parse(text: &str, path: &str) -> Result<FileConfig, ConfigError> {
     }
 }
 
-fn line_of(text: &str, at: usize) -> usize {
+pub(super) fn line_of(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
-fn one_line(message: &str) -> String {
+pub(super) fn one_line(message: &str) -> String {
     message.replace("unknown field", "unknown key").lines().collect::<Vec<_>>().join("; ")
 }
 

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use callboard_actors::model::Limits;
 
-use super::sections::{LimitsSection, ServerSection, StoreSection};
+use super::sections::{AuditSection, LimitsSection, ServerSection, StoreSection};
 use super::{
-    Bind, ConfigError, Durability, Environment, FileConfig, List, LogFilter, LogFormat, LogSettings,
-    NodeConfig, Role, RunnerSettings, ServerSettings, StoreKind, StoreSettings,
+    AuditSettings, Bind, ConfigError, Durability, Environment, FileConfig, List, LogFilter, LogFormat,
+    LogSettings, NodeConfig, Role, RunnerSettings, ServerSettings, StoreKind, StoreSettings,
 };
 
 /// Where a node listens when nobody says otherwise.
@@ -21,13 +21,23 @@ const DEFAULT_EXECUTIONS: usize = 1024;
 const MAX_SLOTS: usize = 4096;
 /// Most threads that serve HTTP.
 const MAX_WORKERS: usize = 256;
-/// Connections that are open at once when nobody says otherwise.
-const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
+/// Connections that are open at once when nobody says otherwise: 10,000 idle ones, and some that do something.
+const DEFAULT_MAX_CONNECTIONS: usize = 10_240;
 /// How long running jobs may go on at a stop when nobody says otherwise, in milliseconds.
 const DEFAULT_SHUTDOWN_GRACE_MS: u64 = 30_000;
+/// Failed authentications of one address within a minute after which it is not heard, when nobody says otherwise.
+const DEFAULT_AUTH_FAILURES_PER_MINUTE: u32 = 30;
+/// Size at which the audit log is put aside when nobody says otherwise, in bytes.
+const DEFAULT_AUDIT_BYTES: u64 = 16 << 20;
+/// Smallest size at which the audit log may be put aside, in bytes.
+const MIN_AUDIT_BYTES: u64 = 64 << 10;
+/// Files of the audit log that are kept when nobody says otherwise, beside the one that is written.
+const DEFAULT_AUDIT_KEEP: u32 = 4;
+/// Most files of the audit log that are kept.
+const MAX_AUDIT_KEEP: u32 = 1000;
 /// Variables of this program that are no settings of a node.
-const OTHER_VARIABLES: [&str; 5] =
-    ["CALLBOARD_CONFIG", "CALLBOARD_SERVER", "CALLBOARD_TOKEN", "CALLBOARD_REQUIRE", "CALLBOARD_OUTPUT"];
+const OTHER_VARIABLES: [&str; 4] =
+    ["CALLBOARD_CONFIG", "CALLBOARD_CONTEXT", "CALLBOARD_TOKEN", "CALLBOARD_REQUIRE"];
 
 /// Turns what was said into what holds.
 pub(super) fn resolve(
@@ -42,6 +52,7 @@ pub(super) fn resolve(
     if role == Role::Runner {
         check_runner(&server, &limits, &told.store)?;
     }
+    let audit = audit(told.audit)?;
     let admission = told.admission.compile().map_err(|error| ConfigError::Together(error.to_string()))?;
     let default_cwd = told.runner.default_cwd;
     if let Some(cwd) = default_cwd.as_deref().filter(|cwd| !cwd.is_absolute()) {
@@ -63,6 +74,8 @@ pub(super) fn resolve(
             format: told.log.format.unwrap_or(LogFormat::Text),
             level: told.log.level.unwrap_or(LogFilter(vec![(None, log::LevelFilter::Info)])),
         },
+        auth_failures_per_minute: told.auth.failures_per_minute.unwrap_or(DEFAULT_AUTH_FAILURES_PER_MINUTE),
+        audit,
         limits,
         admission,
         warnings: strangers(environment),
@@ -86,6 +99,18 @@ fn server(role: Role, told: ServerSection, environment: &Environment) -> Result<
         max_connections: told.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
         shutdown_grace_ms: told.shutdown_grace.map_or(DEFAULT_SHUTDOWN_GRACE_MS, |grace| grace.0),
     })
+}
+
+fn audit(told: AuditSection) -> Result<AuditSettings, ConfigError> {
+    let max_bytes = told.max_bytes.map_or(DEFAULT_AUDIT_BYTES, |bytes| bytes.0);
+    refuse_unless(max_bytes >= MIN_AUDIT_BYTES, || {
+        format!("audit.max_bytes is {max_bytes}: at least {MIN_AUDIT_BYTES} are needed")
+    })?;
+    let keep = told.keep.unwrap_or(DEFAULT_AUDIT_KEEP);
+    refuse_unless(keep <= MAX_AUDIT_KEEP, || {
+        format!("audit.keep is {keep}: at most {MAX_AUDIT_KEEP} are possible")
+    })?;
+    Ok(AuditSettings { enabled: told.enabled.unwrap_or(true), max_bytes, keep })
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
@@ -271,7 +296,9 @@ mod tests {
 
     #[test]
     fn limits_that_contradict_each_other_are_refused() {
-        let wrong: [fn(&mut FileConfig); 5] = [
+        let wrong: [fn(&mut FileConfig); 7] = [
+            |told| told.audit.max_bytes = Some(super::super::ByteCount(1)),
+            |told| told.audit.keep = Some(1001),
             |told| told.server.slots = Some(0),
             |told| told.limits.max_timeout = Some(Millis(0)),
             |told| told.limits.max_grace = Some(Millis(1)),

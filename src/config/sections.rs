@@ -1,13 +1,15 @@
 //! Every setting by its name: in a file, in a variable, and how one layer covers another. It refuses to know defaults
 //! and what goes together.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::Deserialize;
 
 use super::units::{
-    Bind, ByteCount, Durability, JobUser, List, LogFilter, LogFormat, Millis, OptionalMillis, StoreKind,
+    Bind, ByteCount, ColorWhen, Durability, JobUser, List, LogFilter, LogFormat, Millis, OptionalMillis,
+    OutputForm, StoreKind,
 };
 use super::{AdmissionSection, ConfigError, Environment};
 
@@ -22,13 +24,20 @@ macro_rules! section {
         pub struct $name { $($(#[$doc])* pub $key: Option<$type>),+ }
 
         impl $name {
-            const VARIABLES: &[&str] = &[$($variable),+];
+            const VARIABLES: &[(&str, &str)] = &[$((stringify!($key), $variable)),+];
+
+            fn has(&self, key: &str) -> bool {
+                match key {
+                    $(stringify!($key) => self.$key.is_some(),)+
+                    _ => false,
+                }
+            }
 
             fn or(self, lower: Self) -> Self {
                 Self { $($key: self.$key.or(lower.$key)),+ }
             }
 
-            fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+            pub(super) fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
                 Ok(Self { $($key: from_variable::<$type>($variable, environment)?),+ })
             }
         }
@@ -96,6 +105,28 @@ section! {
 }
 
 section! {
+    /// `[auth]`: how callers without a valid token are treated.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+    pub struct AuthSection {
+        /// Failed authentications of one address within a minute after which it is not heard; 0 hears everybody.
+        pub failures_per_minute: Option<u32> = "CALLBOARD_AUTH_FAILURES_PER_MINUTE",
+    }
+}
+
+section! {
+    /// `[audit]`: the log of who did what.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+    pub struct AuditSection {
+        /// Whether there is one.
+        pub enabled: Option<bool> = "CALLBOARD_AUDIT",
+        /// Size at which its file is put aside and a new one begun.
+        pub max_bytes: Option<ByteCount> = "CALLBOARD_AUDIT_MAX_BYTES",
+        /// Files put aside that are kept.
+        pub keep: Option<u32> = "CALLBOARD_AUDIT_KEEP",
+    }
+}
+
+section! {
     /// `[limits]`: what protects the node.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
     pub struct LimitsSection {
@@ -134,6 +165,23 @@ section! {
     }
 }
 
+section! {
+    /// `[client]` and each of `[contexts.NAME]`: what the commands that ask a server use.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+    pub struct ClientSection {
+        /// The server to talk to.
+        pub server: Option<String> = "CALLBOARD_SERVER",
+        /// File that holds the token to show to it.
+        pub token_file: Option<PathBuf> = "CALLBOARD_TOKEN_FILE",
+        /// The form of what is printed.
+        pub output: Option<OutputForm> = "CALLBOARD_OUTPUT",
+        /// When there is colour.
+        pub color: Option<ColorWhen> = "CALLBOARD_COLOR",
+        /// Longest silence of a server that is not asked to wait.
+        pub request_timeout: Option<Millis> = "CALLBOARD_REQUEST_TIMEOUT",
+    }
+}
+
 /// One layer of settings: a whole file, or the flags, or the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -146,10 +194,20 @@ pub struct FileConfig {
     pub runner: RunnerSection,
     /// How the node logs.
     pub log: LogSection,
+    /// How callers without a valid token are treated.
+    pub auth: AuthSection,
+    /// The log of who did what.
+    pub audit: AuditSection,
     /// What protects the node.
     pub limits: LimitsSection,
     /// Which jobs may be taken in.
     pub admission: AdmissionSection,
+    /// What clients use.
+    pub client: ClientSection,
+    /// Servers by name.
+    pub contexts: BTreeMap<String, ClientSection>,
+    /// The context that holds when nobody names one.
+    pub current_context: Option<String>,
 }
 
 impl FileConfig {
@@ -161,12 +219,17 @@ impl FileConfig {
             store: self.store.or(lower.store),
             runner: self.runner.or(lower.runner),
             log: self.log.or(lower.log),
+            auth: self.auth.or(lower.auth),
+            audit: self.audit.or(lower.audit),
             limits: self.limits.or(lower.limits),
             admission: self.admission.or(lower.admission),
+            client: self.client.or(lower.client),
+            contexts: if self.contexts.is_empty() { lower.contexts } else { self.contexts },
+            current_context: self.current_context.or(lower.current_context),
         }
     }
 
-    /// What the variables say.
+    /// What the variables say about a node.
     ///
     /// # Errors
     /// The first variable whose value is not understood.
@@ -176,22 +239,57 @@ impl FileConfig {
             store: StoreSection::from_environment(environment)?,
             runner: RunnerSection::from_environment(environment)?,
             log: LogSection::from_environment(environment)?,
+            auth: AuthSection::from_environment(environment)?,
+            audit: AuditSection::from_environment(environment)?,
             limits: LimitsSection::from_environment(environment)?,
-            // Rules are too long for a variable.
-            admission: AdmissionSection::default(),
+            // Rules are too long for a variable, and a client's settings are read by themselves.
+            ..Self::default()
         })
     }
 
     /// Every variable that sets something.
     pub fn variables() -> impl Iterator<Item = &'static str> {
+        Self::keys()
+            .map(|(_, _, variable)| variable)
+            .chain(ClientSection::VARIABLES.iter().map(|pair| pair.1))
+    }
+
+    /// Every setting of a node that has a variable: section, key, variable.
+    pub fn keys() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
         let sections = [
-            ServerSection::VARIABLES,
-            StoreSection::VARIABLES,
-            RunnerSection::VARIABLES,
-            LogSection::VARIABLES,
-            LimitsSection::VARIABLES,
+            ("server", ServerSection::VARIABLES),
+            ("store", StoreSection::VARIABLES),
+            ("runner", RunnerSection::VARIABLES),
+            ("log", LogSection::VARIABLES),
+            ("auth", AuthSection::VARIABLES),
+            ("audit", AuditSection::VARIABLES),
+            ("limits", LimitsSection::VARIABLES),
         ];
-        sections.into_iter().flatten().copied()
+        let pairs = |(section, pairs): (&'static str, &'static [(&'static str, &'static str)])| {
+            pairs.iter().map(move |(key, variable)| (section, *key, *variable))
+        };
+        sections.into_iter().flat_map(pairs)
+    }
+
+    /// Whether this layer says it.
+    pub fn has(&self, section: &str, key: &str) -> bool {
+        match section {
+            "server" => self.server.has(key),
+            "store" => self.store.has(key),
+            "runner" => self.runner.has(key),
+            "log" => self.log.has(key),
+            "auth" => self.auth.has(key),
+            "audit" => self.audit.has(key),
+            "limits" => self.limits.has(key),
+            "client" => self.client.has(key),
+            _ => false,
+        }
+    }
+
+    /// Whether it says anything about a node.
+    pub fn is_of_node(&self) -> bool {
+        Self::keys().any(|(section, key, _)| self.has(section, key))
+            || self.admission != AdmissionSection::default()
     }
 }
 
@@ -202,8 +300,8 @@ fn from_variable<T: FromStr<Err: ToString>>(
     let wrong = |what: String| ConfigError::Variable { name: name.to_owned(), what };
     let read = |value: &str| match (name, value) {
         // The two spellings that every shell script uses.
-        ("CALLBOARD_INSECURE", "1") => "true".parse::<T>(),
-        ("CALLBOARD_INSECURE", "0") => "false".parse::<T>(),
+        ("CALLBOARD_INSECURE" | "CALLBOARD_AUDIT", "1") => "true".parse::<T>(),
+        ("CALLBOARD_INSECURE" | "CALLBOARD_AUDIT", "0") => "false".parse::<T>(),
         (_, value) => value.parse::<T>(),
     };
     environment

@@ -234,6 +234,20 @@ words!(
     }
 );
 
+words!(
+    /// When there is colour.
+    #[derive(Default)]
+    ColorWhen {
+        /// On a terminal that wants it.
+        #[default]
+        Auto = "auto",
+        /// Always.
+        Always = "always",
+        /// Never.
+        Never = "never",
+    }
+);
+
 /// Takes a string, a number or a list from a file and reads it as its text.
 struct Written<T>(PhantomData<T>);
 
@@ -275,7 +289,8 @@ macro_rules! read_as_text {
     )+};
 }
 
-read_as_text!(Millis, OptionalMillis, ByteCount, Bind, JobUser, LogFilter, StoreKind, Durability, LogFormat);
+read_as_text!(Millis, OptionalMillis, ByteCount, Bind, JobUser, LogFilter);
+read_as_text!(StoreKind, Durability, LogFormat, OutputForm, ColorWhen);
 read_as_text!(List<Bind>, List<String>);
 
 #[cfg(test)]

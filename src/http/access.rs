@@ -6,19 +6,22 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use callboard_actors::clock;
-use callboard_actors::model::View;
+use callboard_actors::clock::{self, Moment};
 use callboard_actors::model::access::{Scope, Scopes, TokenLabel, TokenOp, TokenRecord, token_parts};
+use callboard_actors::model::{Tenant, View};
 use callboard_actors::protocol::{LookupError, PlatformHandle};
 use tokio::sync::{Mutex, watch};
 
+use self::peers::Peers;
 use super::door::TokenHash;
 
 mod change;
 mod needs;
+mod peers;
 mod visit;
 
 pub use change::{Draft, Refused};
+pub use peers::{DEFAULT_FAILURES_PER_MINUTE, Peer};
 pub use visit::Visit;
 
 /// How often the times at which tokens were last shown are stored.
@@ -41,6 +44,9 @@ pub struct Access {
     /// Tokens are changed one after another, so that the rules against locking everybody out hold.
     changing: Mutex<()>,
     revoked: watch::Sender<()>,
+    peers: Peers,
+    /// What the times of `peers` count from.
+    begun: Moment,
 }
 
 /// A token in memory. What changes of it changes in place, for every request at once.
@@ -64,6 +70,47 @@ pub enum Stop {
     Revoked,
     /// Its time is over.
     Expired,
+    /// The address has failed too often: whatever it shows is not looked at.
+    Blocked {
+        /// For how long, in milliseconds.
+        left_ms: u64,
+    },
+}
+
+/// Reasons of a [`Stop`], in the order of [`Stop::index`].
+pub const STOP_REASONS: [&str; 5] = ["missing", "unknown", "revoked", "expired", "blocked"];
+
+impl Stop {
+    /// Its place in [`STOP_REASONS`].
+    pub fn index(self) -> usize {
+        match self {
+            Self::Missing => 0,
+            Self::Unknown => 1,
+            Self::Revoked => 2,
+            Self::Expired => 3,
+            Self::Blocked { .. } => 4,
+        }
+    }
+}
+
+/// Somebody who was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turned {
+    /// Why.
+    pub stop: Stop,
+    /// Whether this is the failure from which on the address is not heard.
+    pub now_blocked: bool,
+}
+
+/// Who a caller is, for the audit log.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// The token's id; `operator` for the server's own.
+    pub token_id: &'a str,
+    /// Its name.
+    pub token_name: Option<&'a str>,
+    /// Whose jobs it may touch.
+    pub tenant: Tenant,
 }
 
 /// Who shows a token.
@@ -100,6 +147,21 @@ impl Caller {
         let (scopes, tenant) = (token.record.scopes, token.record.tenant);
         let view = View { tenant, everything: scopes.has(Scope::Admin) };
         Self { who: Who::Holder(token), scopes, view }
+    }
+
+    /// Who it is; none where nobody needs to say.
+    pub fn identity(&self) -> Option<Identity<'_>> {
+        match &self.who {
+            Who::Anyone => None,
+            Who::Operator => {
+                Some(Identity { token_id: "operator", token_name: None, tenant: Tenant::DEFAULT })
+            }
+            Who::Holder(token) => Some(Identity {
+                token_id: &token.record.id,
+                token_name: token.record.name.as_deref(),
+                tenant: token.record.tenant,
+            }),
+        }
     }
 
     /// The token that it holds, if it is one of those that were made.
@@ -163,7 +225,16 @@ impl Access {
             tokens: RwLock::default(),
             changing: Mutex::default(),
             revoked: watch::Sender::new(()),
+            peers: Peers::new(DEFAULT_FAILURES_PER_MINUTE),
+            begun: clock::moment(),
         }
+    }
+
+    /// Does not hear an address for a minute after so many failures within one; 0 hears everybody.
+    #[must_use]
+    pub fn limited_to(mut self, failures_per_minute: u32) -> Self {
+        self.peers = Peers::new(failures_per_minute);
+        self
     }
 
     /// The same with every token that the platform remembers.
@@ -179,6 +250,21 @@ impl Access {
     /// Whether callers must show a token.
     pub fn is_demanded(&self) -> bool {
         self.demanded.load(Ordering::Acquire)
+    }
+
+    /// Who at this address shows this, or why nobody comes in. A failure is held against the address.
+    ///
+    /// # Errors
+    /// [`Turned`].
+    pub fn admit(&self, peer: Peer, shown: Option<&str>) -> Result<Caller, Turned> {
+        if !self.is_demanded() {
+            return Ok(Caller::anyone());
+        }
+        let now_ms = self.begun.elapsed_ms();
+        if let Some(left_ms) = self.peers.blocked_for_ms(peer, now_ms) {
+            return Err(Turned { stop: Stop::Blocked { left_ms }, now_blocked: false });
+        }
+        self.judge(shown).map_err(|stop| Turned { stop, now_blocked: self.peers.failed(peer, now_ms) })
     }
 
     /// Who shows this, or why nobody comes in.

@@ -11,7 +11,7 @@ use callboard_actors::protocol::jobs::CancelJob;
 use super::access::Visit;
 use super::api::{CancelBody, JobBody, NoBody};
 use super::problem::Problem;
-use super::{body, params, view};
+use super::{audit, body, params, view};
 
 /// Cancels a job. Repeating it is harmless, and with a shorter grace shortens it.
 #[utoipa::path(
@@ -64,6 +64,7 @@ pub async fn retry(door: Visit, request: HttpRequest, payload: Payload) -> Resul
     body::json_or_default::<NoBody>(&door, &request, payload, MAX_BODY_BYTES).await?;
     let id = params::job(&request, &door.platform).await?;
     let body = view::full(&door.platform.retry(id).await?);
+    audit::touched(&request, &body.id);
     let location = params::location(&request, &body.id);
     Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(body))
 }

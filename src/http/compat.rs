@@ -12,7 +12,7 @@ use super::api::{CompatAccepted, CompatJob, CompatSubmit, HealthBody};
 use super::door::Door;
 use super::gate::Stranger;
 use super::problem::Problem;
-use super::{body, kinds, output, params, spec, submit};
+use super::{audit, body, kinds, output, params, spec, submit};
 
 /// Accepts a shell line. The answer comes once the job is durable.
 #[utoipa::path(
@@ -27,6 +27,7 @@ pub async fn submit(door: Visit, request: HttpRequest, payload: Payload) -> Resu
     let spec = submit::counted(&door, spec::of_original(body, &door.platform.facts().limits))?;
     let accepted = submit::submit(&door, Submission { idempotency, ..spec.into() }).await?;
     let job = &accepted.view;
+    audit::touched(&request, job.record.id);
     let mut answer = HttpResponse::Ok();
     if accepted.replayed {
         answer.insert_header((params::REPLAYED, "true"));
@@ -121,6 +122,7 @@ pub fn explained(outcome: &Outcome, timeout_ms: Option<u64>, own: String) -> Str
 pub async fn health(door: Visit, request: HttpRequest) -> HttpResponse {
     let stranger = request.extensions().get::<Stranger>().is_some();
     let warnings = door.warnings.iter().cloned().chain(door.platform.warnings());
+    let warnings = warnings.chain(door.audit.as_ref().and_then(|audit| audit.fault()));
     HttpResponse::Ok().json(HealthBody {
         status: "healthy".into(),
         service: door.role.as_str().into(),

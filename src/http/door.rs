@@ -14,6 +14,7 @@ use super::access::{Access, Pass};
 use super::executions::Executions;
 use super::meter::HttpMeter;
 use crate::config::Role;
+use crate::telemetry::AuditLog;
 
 /// Most answers that are composed of long output at once: each may hold as much text as a job's output has.
 pub const MAX_COMPOSED_ANSWERS: usize = 4;
@@ -113,6 +114,8 @@ pub struct Door {
     pub platform: PlatformHandle,
     /// Who is let in.
     pub access: Arc<Access>,
+    /// Where it is noted who does what, if anywhere.
+    pub audit: Option<Arc<AuditLog>>,
     /// What long answers to this door's caller rest on.
     pub pass: Pass,
     /// Which names the server answers to.
@@ -144,6 +147,7 @@ impl Door {
             role: Role::Coordinator,
             platform,
             access: Arc::new(Access::new(None)),
+            audit: None,
             pass: Pass::default(),
             hosts: Arc::new(HostRule::Only(Vec::new())),
             host_id: host_id.into(),
@@ -176,6 +180,13 @@ impl Door {
     #[must_use]
     pub fn with_access(mut self, access: Access) -> Self {
         self.access = Arc::new(access);
+        self
+    }
+
+    /// Notes who does what.
+    #[must_use]
+    pub fn with_audit(mut self, audit: AuditLog) -> Self {
+        self.audit = Some(Arc::new(audit));
         self
     }
 

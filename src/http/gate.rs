@@ -1,16 +1,21 @@
 //! What every request passes: a request id, the Host and Origin rules, the token, the counting, and the form of every
 //! error. It reads no body and knows no route's business.
 
+use std::rc::Rc;
+
 use actix_web::body::BoxBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage};
 use callboard_actors::clock;
 
-use super::access::Stop;
+use super::access::{Peer, Stop};
+use super::audit::{self, Witness};
 use super::door::Door;
+use super::ending::{self, End};
+use super::inlet::Valve;
 use super::kinds::{self, ProblemKind};
 use super::mount;
 use super::problem::{PROBLEM_JSON, Problem, Whence};
@@ -29,25 +34,71 @@ pub struct Stranger;
 /// Passes a request on or refuses it, and finishes the answer.
 pub async fn pass(
     door: &Door,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let begun = clock::moment();
     let in_flight = door.meter.begin();
     let id = request_id(request.headers());
     mount::note(&request);
-    let answered = match admit(door, &request) {
+    let valve = request.conn_data::<Rc<Valve>>().cloned();
+    let entry = enter(door, &mut request, valve.as_deref(), id.to_str().unwrap_or_default());
+    let had_body = !matches!(request.parts_mut().1, Payload::None);
+    let witness = Witness::of(door, &request, id.to_str().unwrap_or_default());
+    let answered = match entry.admitted {
         Ok(()) => next.call(request).await,
         Err(problem) => Ok(request.error_response(problem)),
     };
     drop(in_flight);
-    let response = finish(answered?, id);
+    let response = answered.map(|answered| finish(answered, id)).inspect_err(|_| {
+        // Not even an answer: nothing can follow on this connection.
+        valve.as_deref().into_iter().for_each(Valve::close);
+    })?;
     let took_us = begun.elapsed_us();
     let route = response.request().app_data::<Route>().copied();
     let (method, status) = (response.request().method().as_str(), response.status());
     door.meter.count(route, method, status.as_u16(), took_us);
     log_request(&response, took_us);
-    Ok(response)
+    match witness {
+        Some(witness) => witness.answered(status),
+        None if status == StatusCode::FORBIDDEN => {
+            audit::denied(door, response.request(), request_id_of(&response))
+        }
+        None => {}
+    }
+    if let Some(unread) = entry.unread {
+        valve.as_deref().into_iter().for_each(Valve::close);
+        return Ok(response.map_body(|_, body| ending::unread_with(body, unread)));
+    }
+    let Some(valve) = valve else {
+        return Ok(response);
+    };
+    let drain = had_body && (status.is_client_error() || status.is_server_error());
+    let end = End { valve, tokens_demanded: door.access.is_demanded(), drain };
+    Ok(response.map_body(|_, body| ending::end_with(body, end)))
+}
+
+/// How a request came in.
+struct Entry {
+    admitted: Result<(), Problem>,
+    /// The body of somebody who is not known. As long as it is kept and not asked for, it is not read.
+    unread: Option<Payload>,
+}
+
+/// Judges who comes, and lets the body be read of those who are known.
+fn enter(door: &Door, request: &mut ServiceRequest, valve: Option<&Valve>, id: &str) -> Entry {
+    valve.into_iter().for_each(Valve::begin);
+    let admitted = admit(door, request, id);
+    if admitted.is_ok() && request.extensions().get::<Stranger>().is_none() {
+        valve.into_iter().for_each(Valve::admit);
+        return Entry { admitted, unread: None };
+    }
+    let body = request.take_payload();
+    Entry { admitted, unread: Some(body).filter(|body| !matches!(body, Payload::None)) }
+}
+
+fn request_id_of(response: &ServiceResponse<BoxBody>) -> &str {
+    response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default()
 }
 
 fn log_request(response: &ServiceResponse<BoxBody>, took_us: u64) {
@@ -57,11 +108,10 @@ fn log_request(response: &ServiceResponse<BoxBody>, took_us: u64) {
         return;
     }
     let request = response.request();
-    let id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
     log::log!(
         level,
         method = request.method().as_str(), path = request.path(), status = status.as_u16(),
-        took_us, request_id = id.unwrap_or_default();
+        took_us, request_id = request_id_of(response);
         "request answered"
     );
 }
@@ -73,20 +123,33 @@ fn level(status: StatusCode) -> log::Level {
     if failed { log::Level::Warn } else { log::Level::Debug }
 }
 
-fn admit(door: &Door, request: &ServiceRequest) -> Result<(), Problem> {
+fn admit(door: &Door, request: &ServiceRequest, id: &str) -> Result<(), Problem> {
     check_host(door, request)?;
     check_origin(request.headers())?;
     if !door.access.is_demanded() {
         return Ok(());
     }
-    match door.access.judge(bearer(request.headers())) {
-        Ok(caller) => _ = request.extensions_mut().insert(caller),
-        Err(Stop::Missing) if OPEN_PATHS.contains(&mount::below(request)) => {
-            request.extensions_mut().insert(Stranger);
-        }
-        Err(stop) => return Err(refusal(stop)),
+    let shown = bearer(request.headers());
+    // A probe that claims nothing is answered whatever others at its address have done.
+    if shown.is_none() && OPEN_PATHS.contains(&mount::below(request)) {
+        request.extensions_mut().insert(Stranger);
+        return Ok(());
     }
-    Ok(())
+    let peer = Peer::of(request.peer_addr().map(|peer| peer.ip()));
+    let turned = match door.access.admit(peer, shown) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            return Ok(());
+        }
+        Err(turned) => turned,
+    };
+    door.meter.auth_failures[turned.stop.index()].add(1);
+    audit::turned_away(door, request, turned, shown, id);
+    if turned.now_blocked {
+        let peer = peer.to_string();
+        log::warn!(peer = peer.as_str(); "too many requests without a valid token: this address is not heard for a while");
+    }
+    Err(refusal(turned.stop))
 }
 
 /// What is wrong with a token is not told: a guess learns nothing but that it is wrong.
@@ -95,6 +158,14 @@ pub(super) fn refusal(stop: Stop) -> Problem {
         Stop::Missing => unauthorized("send `Authorization: Bearer TOKEN`", "Bearer realm=\"callboard\""),
         Stop::Unknown | Stop::Revoked | Stop::Expired => {
             unauthorized("the token is not valid", "Bearer realm=\"callboard\", error=\"invalid_token\"")
+        }
+        Stop::Blocked { left_ms } => {
+            let seconds = left_ms.div_ceil(1000);
+            let detail = format!(
+                "too many requests without a valid token came from this address: it is not heard for {seconds} s, \
+                 whatever token it shows"
+            );
+            Problem::new(&kinds::TOO_MANY_FAILURES, detail).with_header(header::RETRY_AFTER, seconds.into())
         }
     }
 }

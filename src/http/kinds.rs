@@ -110,6 +110,13 @@ kinds! {
     /// Too many requests are under way.
     TOO_MANY_REQUESTS = "too-many-requests", 429, "Too many requests are under way", Some(1),
         "Wait as long as Retry-After says, then repeat the request.";
+    /// The address has failed to show a valid token too often.
+    TOO_MANY_FAILURES = "too-many-failures", 429, "Too many requests without a valid token", Some(60),
+        "This address sent too many requests without a valid token within a minute, and is not heard for as long as \
+         Retry-After says, whatever token it shows. Correct the token, then wait.";
+    /// The head is too large.
+    HEAD_TOO_LARGE = "head-too-large", 431, "Head of the request is too large", None,
+        "Send fewer or shorter headers, or a shorter path. Where tokens are demanded a head has at most 8 KiB.";
     /// Our fault.
     INTERNAL = "internal", 500, "The server failed", None,
         "This is a defect of the server. Its log has a line with the request id.";

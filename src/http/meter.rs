@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use callboard_actors::model::meter::{CountMeter, DurationMeter};
 
+use super::access::STOP_REASONS;
 use super::routes::Route;
 
 const ROUTES: usize = Route::ALL.len() + 1;
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "other"];
-const CODES: [u16; 22] = [
-    200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 416, 422, 429, 500, 503,
-    0,
+const CODES: [u16; 23] = [
+    200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 416, 422, 429, 431, 500,
+    503, 0,
 ];
 
 #[derive(Debug, Default)]
@@ -24,13 +25,19 @@ struct Cell {
 /// Counts of one server.
 #[derive(Debug)]
 pub struct HttpMeter {
+    /// Callers who were not let in, by [`STOP_REASONS`].
+    pub auth_failures: [CountMeter; STOP_REASONS.len()],
     cells: Vec<[Cell; METHODS.len()]>,
     in_flight: AtomicI64,
 }
 
 impl Default for HttpMeter {
     fn default() -> Self {
-        Self { cells: (0..ROUTES).map(|_| Default::default()).collect(), in_flight: AtomicI64::new(0) }
+        Self {
+            auth_failures: Default::default(),
+            cells: (0..ROUTES).map(|_| Default::default()).collect(),
+            in_flight: AtomicI64::new(0),
+        }
     }
 }
 
@@ -64,6 +71,7 @@ impl HttpMeter {
         let mut out = String::with_capacity(4096);
         self.render_counts(&mut out);
         self.render_durations(&mut out);
+        self.render_auth_failures(&mut out);
         out.push_str("# HELP callboard_http_requests_in_flight Requests whose answer has not begun.\n");
         out.push_str("# TYPE callboard_http_requests_in_flight gauge\n");
         let in_flight = self.in_flight.load(Ordering::Relaxed);
@@ -83,6 +91,15 @@ impl HttpMeter {
                         writeln!(out, "callboard_http_requests_total{{{labels},code=\"{code}\"}} {count}");
                 }
             }
+        }
+    }
+
+    fn render_auth_failures(&self, out: &mut String) {
+        const NAME: &str = "callboard_auth_failures_total";
+        let _ = writeln!(out, "# HELP {NAME} Requests that were refused for want of a valid token.");
+        let _ = writeln!(out, "# TYPE {NAME} counter");
+        for (reason, count) in STOP_REASONS.iter().zip(&self.auth_failures) {
+            let _ = writeln!(out, "{NAME}{{reason=\"{reason}\"}} {}", count.read());
         }
     }
 

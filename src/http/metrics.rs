@@ -22,5 +22,15 @@ pub async fn show(door: Visit) -> Result<HttpResponse, Problem> {
         text.push('\n');
     }
     text.push_str(&door.meter.render());
+    if let Some(audit) = &door.audit {
+        text.push_str(&lost(audit.lost()));
+    }
     Ok(HttpResponse::Ok().content_type(PROMETHEUS_TEXT).body(text))
+}
+
+fn lost(entries: u64) -> String {
+    const NAME: &str = "callboard_audit_lost_total";
+    format!(
+        "# HELP {NAME} Entries that did not reach the audit log.\n# TYPE {NAME} counter\n{NAME} {entries}\n"
+    )
 }

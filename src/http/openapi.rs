@@ -92,7 +92,7 @@ fn refusals(path: &str, operation: &Operation) -> Vec<u16> {
     let submits = has("submit_job") || has("submit_batch") || has("original_submit_job") || has("execute");
     let reads_body =
         submits || operation.request_body.is_some() || has("retry_job") || path.contains("queue");
-    let mut codes = vec![401, 403, 429, 500, 503];
+    let mut codes = vec![401, 403, 429, 431, 500, 503];
     for (applies, more) in [
         (path.contains('{'), &[404][..]),
         (has_id && of_v1, &[409]),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
-use super::{kinds, mount};
+use super::{audit, kinds, mount};
 
 /// Header with a client's promise that a repetition is not a second request.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -82,7 +82,10 @@ pub fn flag(pointer: &str, text: Option<&str>) -> Result<bool, Problem> {
 pub async fn job(request: &HttpRequest, platform: &PlatformHandle) -> Result<JobId, Problem> {
     let text = request.match_info().get("id").unwrap_or_default();
     match named(text, platform).await? {
-        Some(id) => Ok(id),
+        Some(id) => {
+            audit::touched(request, id);
+            Ok(id)
+        }
         None => Err(Problem::new(&kinds::NOT_FOUND, "Job not found")),
     }
 }

@@ -11,7 +11,7 @@ use callboard_actors::protocol::jobs::PruneJobs;
 use super::access::Visit;
 use super::api::{PruneAnswer, PruneBody};
 use super::problem::Problem;
-use super::{body, params};
+use super::{audit, body, params};
 
 /// Most jobs that one request forgets, give or take a round; a client that wants more asks again.
 const MAX_PRUNED_JOBS: u64 = 10_000;
@@ -53,6 +53,7 @@ pub async fn prune(door: Visit, request: HttpRequest, payload: Payload) -> Resul
             break;
         }
     }
+    audit::touched_many(&request, if body.dry_run { 0 } else { answer.jobs });
     Ok(HttpResponse::Ok().json(answer))
 }
 

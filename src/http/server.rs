@@ -1,16 +1,28 @@
 //! Binding, and the server around the routes. It installs no signal handler and stops when it is told to; whether an
 //! address may be bound is decided here, before anything else is started.
 
+use std::future::ready;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
-use actix_web::{App, HttpServer};
+use actix_http::error::DispatchError;
+use actix_http::{Extensions, HttpService};
+use actix_server::{GracefulShutdownSignal, Server};
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::App;
+use actix_web::dev::{AppConfig, ServerHandle};
+use actix_web::error::Error;
+use actix_web::rt::net::TcpStream;
 
 use super::configure;
 use super::door::{DEFAULT_BODY_TIMEOUT, Door, HostRule};
+use super::inlet::{Inlet, LINGER, MAX_UNKNOWN_BYTES, Terms};
+use super::kinds;
+use super::problem::{PROBLEM_JSON, Problem, Whence};
 
 /// Connections that wait to be accepted, per address.
 const BACKLOG: i32 = 1024;
@@ -142,21 +154,67 @@ pub fn serve(door: Door, config: &HttpConfig, listeners: Vec<TcpListener>) -> Re
     let hosts = HostRule::for_addresses(&addresses, &config.allowed_hosts);
     let door = Door { body_timeout: config.body_timeout, ..door.with_hosts(hosts) };
     let workers = config.workers.max(1);
-    // The factory runs once per thread and address: it only clones the door.
-    let mut server = HttpServer::new(move || App::new().configure(configure(door.clone())))
+    let mut server = Server::build()
         .workers(workers)
-        .max_connections(config.max_connections.div_ceil(workers))
-        .keep_alive(config.keep_alive)
-        .client_request_timeout(config.head_timeout)
-        .h1_allow_half_closed(false)
+        .max_concurrent_connections(config.max_connections.div_ceil(workers))
         .shutdown_timeout(config.stop_timeout_s)
         .disable_signals();
-    for listener in listeners {
-        server = server.listen(listener)?;
+    let stopping = server.graceful_shutdown_signal();
+    for (listener, address) in listeners.into_iter().zip(&addresses) {
+        let (door, config, address, stopping) = (door.clone(), config.clone(), *address, stopping.clone());
+        // The factory runs once per thread and address: it only clones the door.
+        let connections = move || connections(&door, &config, address, stopping.clone());
+        server = server.listen(format!("callboard {address}"), listener, connections)?;
     }
     let server = server.run();
     let handle = server.handle();
     // Once it listens it ends only when it is told to.
     actix_rt::spawn(server);
     Ok(Running { addresses, handle })
+}
+
+/// What becomes of a connection: as `HttpServer` does it, with a valve in between.
+fn connections(
+    door: &Door,
+    config: &HttpConfig,
+    address: SocketAddr,
+    stopping: GracefulShutdownSignal,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
+{
+    let app = App::new().configure(configure(door.clone())).into_factory();
+    let app = app.map_err(|error: Error| error.error_response());
+    let http = HttpService::build()
+        .graceful_shutdown_signal(move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        })
+        .keep_alive(config.keep_alive)
+        .client_request_timeout(config.head_timeout)
+        .client_disconnect_timeout(LINGER)
+        .h1_allow_half_closed(false)
+        .local_addr(address)
+        .on_connect_ext(|inlet: &Inlet, data: &mut Extensions| drop(data.insert(Rc::clone(inlet.valve()))))
+        .h1(map_config(app, |()| AppConfig::default()));
+    let terms =
+        Terms { head_timeout: config.head_timeout, too_large: too_large(), meter: Arc::clone(&door.meter) };
+    let access = Arc::clone(&door.access);
+    let open = move |socket: TcpStream| {
+        let peer = socket.peer_addr().ok();
+        ready(Ok((Inlet::new(socket, terms.clone(), access.is_demanded()), peer)))
+    };
+    fn_service(open).and_then(http)
+}
+
+/// The whole answer to a head that is too large to be read before its caller is known.
+fn too_large() -> Arc<[u8]> {
+    let detail = format!("the head of the request is larger than {MAX_UNKNOWN_BYTES} bytes");
+    let problem = Problem::new(&kinds::HEAD_TOO_LARGE, detail).body(Whence::default());
+    // A struct of strings and numbers always has a JSON form.
+    let body = serde_json::to_string(&problem).unwrap_or_default();
+    let head = format!(
+        "HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-type: {PROBLEM_JSON}\r\n\
+         cache-control: no-store\r\nx-content-type-options: nosniff\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    (head + &body).into_bytes().into()
 }

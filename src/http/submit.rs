@@ -16,7 +16,7 @@ use super::access::Visit;
 use super::api::{BatchAnswer, BatchBody, BatchItem, JobBody, ProblemBody, SubmitBody};
 use super::door::Door;
 use super::problem::{Problem, Whence};
-use super::{body, mount, params, spec, view, wait};
+use super::{audit, body, mount, params, spec, view, wait};
 
 /// Bytes of a batch's key that are kept free for the number of the job.
 pub const BATCH_KEY_SUFFIX_BYTES: usize = 4;
@@ -42,6 +42,7 @@ pub async fn one(door: Visit, request: HttpRequest, payload: Payload) -> Result<
     let spec = counted(&door, spec::of(body, &door.platform.facts().limits))?;
     let accepted = submit(&door, Submission { secret_env, idempotency, ..spec.into() }).await?;
     let mut job = accepted.view;
+    audit::touched(&request, job.record.id);
     if wait_ms > 0 && !job.status().is_terminal() {
         // The job is accepted whether or not it can be waited for.
         let waited = wait::until_over(&door, job.record.id, wait_ms).await;
@@ -93,7 +94,11 @@ pub async fn batch(door: Visit, request: HttpRequest, payload: Payload) -> Resul
     }
     let outcomes = submit_all(&door, read, all_or_nothing).await?;
     let base = mount::base(&request);
-    let items: Vec<_> = outcomes.enumerate().map(|(at, result)| item(base, at, result)).collect();
+    let touched = |result: &Result<Accepted, Problem>| {
+        result.iter().for_each(|accepted| audit::touched(&request, accepted.view.record.id));
+    };
+    let items = outcomes.inspect(touched).enumerate().map(|(at, result)| item(base, at, result));
+    let items: Vec<_> = items.collect();
     let mut answer = HttpResponse::Ok();
     if !items.is_empty() && items.iter().all(|item| item.replayed) {
         answer.insert_header((params::REPLAYED, "true"));

@@ -13,7 +13,7 @@ use callboard_actors::model::{Tenant, time};
 use super::access::{Draft, Refused, Visit};
 use super::api::{TokenBody, TokenListBody, TokenMade, TokenWanted};
 use super::problem::Problem;
-use super::{body, kinds, mount, params};
+use super::{audit, body, kinds, mount, params};
 
 /// Longest time that a token may be made for, in milliseconds: ten years.
 pub const MAX_TOKEN_MS: u64 = 10 * 365 * 24 * 3600 * 1000;
@@ -29,6 +29,7 @@ pub async fn create(door: Visit, request: HttpRequest, payload: Payload) -> Resu
     let draft = draft(wanted)?;
     let (access, platform) = (door.access.clone(), door.platform.clone());
     let (token, record) = to_its_end(async move { access.create(&platform, draft).await }).await?;
+    audit::touched(&request, &record.id);
     log::info!(token = record.id.as_str(), tenant = record.tenant.as_str(); "token created");
     let location = format!("{}/v1/tokens/{}", mount::base(&request), record.id);
     let made = TokenMade { token, about: shown(&record) };
@@ -100,6 +101,7 @@ pub async fn list(door: Visit, request: HttpRequest) -> Result<HttpResponse, Pro
 pub async fn revoke(door: Visit, request: HttpRequest) -> Result<HttpResponse, Problem> {
     params::query::<params::Nothing>(&request)?;
     let id = request.match_info().get("id").unwrap_or_default().to_owned();
+    audit::touched(&request, &id);
     let (access, platform, which) = (door.access.clone(), door.platform.clone(), id.clone());
     to_its_end(async move { access.revoke(&platform, &which).await }).await?;
     log::info!(token = id.as_str(); "token revoked");

@@ -13,6 +13,7 @@ fn bench(more: &[&str]) -> (Option<i32>, String, String) {
         .args(SMALL)
         .args(more)
         .env_remove("CALLBOARD_SERVER")
+        .env("XDG_CONFIG_HOME", "/dev/null")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -5,13 +5,17 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::process::finish;
-use crate::server::{BINARY, Server};
+use crate::server::{BINARY, Server, knows_no_settings};
 
 mod admitted;
+mod api;
 mod commands;
+mod contexts;
+mod forms;
 mod looks;
 mod output;
 mod records;
+mod settings;
 mod waiting;
 
 /// What a command said, and its exit code.
@@ -42,13 +46,14 @@ impl Said {
     }
 }
 
-/// The binary, knowing of no server and no colour of the developer's own.
+/// The binary, knowing of no setting and no colour of the developer's own.
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for name in ["CALLBOARD_SERVER", "CALLBOARD_TOKEN_FILE", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
         command.env_remove(name);
     }
+    knows_no_settings(&mut command);
     command
 }
 

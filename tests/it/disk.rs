@@ -1,4 +1,4 @@
-//! A full disk, once below the database and once below the output of jobs.
+//! A full disk: below the database, below the output of jobs, and below the audit log.
 
 use std::fs::File;
 use std::io::Write;
@@ -139,4 +139,43 @@ fn a_job_that_writes_to_a_full_disk_ends_as_it_would_and_says_what_was_dropped()
     assert_eq!((total, truncated), (588_895, true), "{job}");
     assert_eq!(server.output(&loud).len() as u64, kept, "{job}");
     assert_eq!(server.terminate(), Some(0));
+}
+
+#[test]
+fn a_full_disk_below_the_audit_log_costs_whole_entries_and_no_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::at(&folder.path().join("small"), "64k") else {
+        return missing("a_full_audit_log", "root", "a small file system cannot be mounted");
+    };
+    let data = folder.path().join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(disk.filler(), vec![0; 40 << 10]).unwrap();
+    std::os::unix::fs::symlink(disk.0.join("audit.jsonl"), data.join("audit.jsonl")).unwrap();
+    let server = Server::start(&data);
+    let lost = || {
+        let metrics = exchange(server.port, "GET", "/metrics", None).unwrap().body;
+        let line = metrics.lines().find(|line| line.starts_with("callboard_audit_lost_total ")).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()
+    };
+    let mut noted = 0;
+    let mut resume = || {
+        assert_eq!(server.ask("POST", "/v1/queue/resume", None).unwrap().0, 200);
+        noted += 1;
+    };
+    until("it is full", || {
+        (0..20).for_each(|_| resume());
+        lost() > 3
+    });
+    let health = server.ask("GET", "/health", None).unwrap().1;
+    assert!(health["warnings"].to_string().contains("audit log"), "{health}");
+    server.until(&server.submit("true"), "completed");
+    disk.free();
+    (0..3).for_each(|_| resume());
+    let text = || std::fs::read_to_string(disk.0.join("audit.jsonl")).unwrap();
+    until("the rest is written", || text().lines().count() + lost() == noted);
+    for line in text().lines() {
+        let entry: Value = serde_json::from_str(line).expect("no line is torn");
+        assert_eq!(entry["action"], "queue.resume");
+    }
+    assert!(!server.ask("GET", "/health", None).unwrap().1["warnings"].to_string().contains("audit log"));
 }

@@ -1,6 +1,7 @@
 //! The HTTP door, driven through its routes with a platform from memory behind it.
 
 mod answers;
+mod defence;
 mod gate;
 mod jobs;
 mod logs;

@@ -8,6 +8,7 @@
 )]
 
 mod admission;
+mod audit;
 mod bench;
 mod cli;
 mod clients;
@@ -32,6 +33,7 @@ mod runner;
 mod secrets;
 mod server;
 mod skip;
+mod snapshots;
 mod stopping;
 mod tokens;
 mod unusable;

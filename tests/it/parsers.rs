@@ -35,6 +35,10 @@ const TAKEN: &[(&str, &[u8])] = &[
     ("sealed_env", b"\x02\x01A\x01b\x01B\0"),
     ("sealed_env", b"\x01key_id__nonce___nonce___nonce___ciphertext-and-tag"),
     ("config_file", b"[server]\nbind = 'localhost:9000'\n[limits]\nmax_timeout = 3600\n"),
+    (
+        "config_file",
+        b"current_context = 'a'\n[client]\noutput = \"csv\"\n[contexts.a]\nserver = '''http://h'''\n",
+    ),
     ("config_file", b"[[admission.rules]]\naction='deny'\nreason='x'\ncommands=['^a{1,3}(b|c)']\nenv=['L?_*']\ncwd=['/a/..']\n"),
 ];
 

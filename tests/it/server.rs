@@ -19,6 +19,14 @@ pub struct Server {
     pub data_dir: PathBuf,
 }
 
+/// Keeps a developer's own settings from a command.
+pub fn knows_no_settings(command: &mut Command) {
+    for name in ["CONFIG", "CONTEXT", "SERVER", "TOKEN", "TOKEN_FILE", "OUTPUT", "COLOR", "REQUEST_TIMEOUT"] {
+        command.env_remove(format!("CALLBOARD_{name}"));
+    }
+    command.env("XDG_CONFIG_HOME", "/dev/null");
+}
+
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

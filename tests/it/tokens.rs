@@ -12,7 +12,7 @@ use callboard::http::routes::Route;
 use serde_json::{Value, json};
 
 use crate::process::{PATIENCE, finish};
-use crate::server::{Answer, BINARY, Launch, Server};
+use crate::server::{Answer, BINARY, Launch, Server, knows_no_settings};
 
 mod rules;
 
@@ -68,7 +68,7 @@ fn submit(server: &Server, token: &str, line: &str) -> String {
 fn cli(server: &Server, token: Option<&str>, args: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(BINARY);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.env_remove("CALLBOARD_TOKEN_FILE").env_remove("CALLBOARD_TOKEN");
+    knows_no_settings(&mut command);
     command.env("CALLBOARD_SERVER", format!("http://127.0.0.1:{}", server.port));
     if let Some(token) = token {
         command.env("CALLBOARD_TOKEN", token);

@@ -131,8 +131,15 @@ pub fn sealed_env(bytes: &[u8]) -> bool {
 
 /// Files of settings.
 pub fn config_file(bytes: &[u8]) -> bool {
-    match from_utf8(bytes).map(|text| config::parse_file(text, "fuzzed.toml")) {
-        Ok(Ok(file)) => {
+    let Ok(text) = from_utf8(bytes) else {
+        return false;
+    };
+    let mistakes = config::mistakes(text);
+    match config::parse_file(text, "fuzzed.toml") {
+        Ok(file) => {
+            // Names and servers are looked at more closely by the check than by the reading.
+            let closer = |key: &String| key.starts_with("contexts.") || key == "client.server";
+            assert!(mistakes.iter().all(|mistake| mistake.key.as_ref().is_some_and(closer)), "{mistakes:?}");
             let rules = file.admission.rules.into_iter().map(|rule| rule.into_inner());
             let rules = AdmissionRules::new(file.admission.default.unwrap_or_default(), rules);
             // What it says does not matter, only that rules which were read say something.
@@ -142,10 +149,10 @@ pub fn config_file(bytes: &[u8]) -> bool {
             let _ = rules.expect("what was read was checked").judge(asker, &spec);
             true
         }
-        Ok(Err(error)) => {
+        Err(error) => {
             assert_eq!(error.to_string().lines().count(), 1, "{error}");
+            assert!(!mistakes.is_empty(), "{error}");
             false
         }
-        Err(_) => false,
     }
 }

@@ -24,6 +24,12 @@ pub const EXAMPLES: &[(&str, &[&str])] = &[
         "token",
         &["token create --role admin --out admin.token", "token list", "token revoke 0123456789abcdef"],
     ),
+    ("config", &["config show --origin", "config check callboard.toml", "config path"]),
+    (
+        "context",
+        &["context set prod --server http://10.0.0.5:8000 --token-file prod.token", "context use prod"],
+    ),
+    ("api", &["api /v1/jobs?limit=5", "api POST /v1/queue/pause", "api '/v1/jobs?limit=100' --paginate"]),
     ("events", &["events", "events -f --topic job -o jsonl"]),
     ("prune", &["prune --older-than 7d --dry-run", "prune --status failed --yes"]),
     ("demo", &["demo --exit"]),

@@ -1,13 +1,13 @@
-//! What was not said on the command line is taken from the environment, and what it all comes to is settled here.
+//! What was not said on the command line is taken from the environment, the context and the file, and what it all comes
+//! to is settled here.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 
-use super::super::exit::{Failure, USAGE};
+use super::super::exit::Failure;
 use super::super::render::Looks;
 use super::super::style;
 use super::Global;
-use crate::config::{Environment, OutputForm};
+use crate::config::{ClientConfig, ClientFlags, ClientSection, Environment, Millis, Origin, OutputForm};
 
 impl Global {
     /// The form that a flag names.
@@ -15,38 +15,69 @@ impl Global {
         self.output.or(self.json.then_some(OutputForm::Json))
     }
 
-    /// Takes from the environment what was not said; a form only where the command has it among its `forms`. An empty variable is an unset one, as container tools pass it.
+    /// What flags say about a client's settings.
+    pub fn client_flags(&self) -> ClientFlags {
+        ClientFlags {
+            said: ClientSection {
+                server: self.server.clone(),
+                token_file: self.token_file.clone(),
+                output: self.said_form(),
+                color: self.color,
+                request_timeout: self.request_timeout.map(Millis),
+            },
+            context: self.context.clone(),
+            file: self.config.clone(),
+        }
+    }
+
+    /// Takes from the environment, the context and the file what was not said; a form only where the command has it
+    /// among its `forms`. An empty variable is an unset one, as container tools pass it.
     ///
     /// # Errors
-    /// A usage error when flags or variables do not fit together or are not understood.
+    /// When a variable or a file has something that is not understood, or there is no such context.
     pub fn settled(self, forms: &[OutputForm], environment: &Environment) -> Result<Self, Failure> {
-        let told = |name| environment.get(name).map(str::to_owned);
-        let looks = self.looks_of(forms, environment)?;
-        // What was said wins; of the environment, the token itself.
-        let token = told("CALLBOARD_TOKEN").filter(|_| self.token_file.is_none());
+        let config = ClientConfig::load(self.client_flags(), environment);
+        let config = config.map_err(|error| Failure::config(&error))?;
+        let looks = self.looks_of(&config, forms, environment);
+        let named = config.server.origin != Origin::Default;
         Ok(Self {
-            server: self.server.or_else(|| told("CALLBOARD_SERVER")),
-            token_file: self
-                .token_file
-                .or_else(|| told("CALLBOARD_TOKEN_FILE").map(PathBuf::from).filter(|_| token.is_none())),
-            token,
+            server: named.then_some(config.server.value),
+            server_origin: named.then_some(config.server.origin),
+            token: config.token.map(|token| token.value),
+            token_file: config.token_file.value,
+            request_timeout: Some(config.request_timeout_ms.value),
             json: looks.form == OutputForm::Json,
             looks,
             ..self
         })
     }
 
-    fn looks_of(&self, forms: &[OutputForm], environment: &Environment) -> Result<Looks, Failure> {
-        let variable = environment.get("CALLBOARD_OUTPUT").map(str::parse).transpose();
-        let variable =
-            variable.map_err(|why: String| Failure::new(USAGE, format!("CALLBOARD_OUTPUT: {why}")))?;
+    /// The same for a command that asks no server, and that a file with mistakes must not keep from its work: flags
+    /// and environment settle how it prints, and everything else is left as it was said.
+    ///
+    /// # Errors
+    /// When a variable is not understood.
+    pub fn settled_without_file(
+        self,
+        forms: &[OutputForm],
+        environment: &Environment,
+    ) -> Result<Self, Failure> {
+        let said = ClientSection { output: self.said_form(), color: self.color, ..ClientSection::default() };
+        let config = ClientConfig::without_file(said, environment);
+        let config = config.map_err(|error| Failure::config(&error))?;
+        let looks = self.looks_of(&config, forms, environment);
+        Ok(Self { json: looks.form == OutputForm::Json, looks, ..self })
+    }
+
+    fn looks_of(&self, config: &ClientConfig, forms: &[OutputForm], environment: &Environment) -> Looks {
+        style::choose(config.color.value);
         // One that was not said for this command is for those that have it.
-        let variable = variable.filter(|form| forms.contains(form));
-        let quiet = self.quiet.then_some(OutputForm::Name).filter(|form| forms.contains(form));
-        let form = self.said_form().or(quiet).or(variable).unwrap_or_default();
+        let usable = |form: &OutputForm| forms.contains(form);
+        let quiet = self.quiet.then_some(OutputForm::Name).filter(usable);
+        let form = self.said_form().or(quiet).or_else(|| Some(config.output.value).filter(usable));
         let terminal = std::io::stdout().is_terminal();
-        Ok(Looks {
-            form,
+        Looks {
+            form: form.unwrap_or_default(),
             fields: self.fields.clone(),
             headers: !self.no_headers,
             utc: self.utc,
@@ -54,7 +85,7 @@ impl Global {
             terminal,
             width: terminal.then(|| width(environment)).flatten(),
             ..Looks::default()
-        })
+        }
     }
 }
 

@@ -11,9 +11,6 @@ use crate::config::{Bind, Durability, FileConfig, JobUser, List, LogFilter, LogF
 /// Flags of every node.
 #[derive(Debug, Args)]
 pub struct NodeArgs {
-    /// Settings file.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
     /// Address to listen on; may be repeated.
     #[arg(long, value_name = "ADDR")]
     pub bind: Vec<Bind>,

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
-use super::{Client, EARLY_PAUSE, Failure, NO_ANSWER, failure_of, path_safe};
+use super::{Body, Client, EARLY_PAUSE, Failure, NO_ANSWER, failure_of, path_safe};
 use crate::http::api::LogFrame;
 use crate::http::gap_marker;
 
@@ -75,20 +75,15 @@ impl Client {
             gap_at: number("x-callboard-gap-at"),
             read: 0,
         };
-        let promised: Option<u64> = number("content-length");
-        while let Some(piece) = answer.next().await {
-            let Ok(piece) = piece else {
-                return Err(broken_off(sizes.read, promised));
-            };
-            sizes.read += piece.len() as u64;
+        let mut body = Body::of(&mut answer);
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(|error| self.broken(&error))?;
+            sizes.read = body.read();
             if !sink(piece).await {
-                return Ok(sizes);
+                break;
             }
         }
-        match promised {
-            Some(promised) if sizes.read < promised => Err(broken_off(sizes.read, Some(promised))),
-            _ => Ok(sizes),
-        }
+        Ok(sizes)
     }
 
     /// Reads a stream frame by frame into `sink`, the last one included; false from it ends the reading. Followed, it
@@ -138,7 +133,7 @@ impl Client {
         if status.is_success() {
             return Ok(answer);
         }
-        let body = answer.body().await.map_err(|error| self.unreachable(&error))?;
+        let body = self.whole(&mut answer).await?;
         Err(failure_of(status.as_u16(), &body))
     }
 }
@@ -170,12 +165,6 @@ where
         }
     }
     None
-}
-
-/// The server stopped in the middle: what was shown is not all.
-fn broken_off(read: u64, promised: Option<u64>) -> Failure {
-    let of = promised.map(|bytes| format!(" of {bytes}")).unwrap_or_default();
-    Failure::new(NO_ANSWER, format!("the answer broke off after {read}{of} bytes: ask again"))
 }
 
 fn went_away(id: &str) -> Failure {

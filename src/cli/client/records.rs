@@ -48,7 +48,7 @@ impl Client {
         let mut answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
         if !status.is_success() {
-            let body = answer.body().await.map_err(|error| self.unreachable(&error))?;
+            let body = self.whole(&mut answer).await?;
             return Err(failure_of(status.as_u16(), &body));
         }
         let mut waiting = BytesMut::new();

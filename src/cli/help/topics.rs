@@ -26,11 +26,7 @@ enum Source {
 pub const TOPICS: &[Topic] = &[
     Topic { name: "exit-codes", about: "what each exit code means", source: Source::Section("Exit codes") },
     Topic { name: "environment", about: "the variables that are read", source: Source::Variables },
-    Topic {
-        name: "config",
-        about: "the settings of a server and where they come from",
-        source: Source::Settings,
-    },
+    Topic { name: "config", about: "the settings and where they come from", source: Source::Settings },
     Topic { name: "selectors", about: "how jobs are named", source: Source::Section("Selectors") },
     Topic { name: "output", about: "the forms of output", source: Source::Section("Forms of output") },
 ];
@@ -50,8 +46,8 @@ impl Topic {
                 )
             }
             Source::Settings => {
-                let intro =
-                    CONFIGURATION.lines().find(|line| line.starts_with("A setting is")).unwrap_or_default();
+                let start = "A setting of a node is";
+                let intro = CONFIGURATION.lines().find(|line| line.starts_with(start)).unwrap_or_default();
                 format!("{}\n\n{}", bare(intro), laid_out(&settings(|row| [&row[0], &row[2], &row[3]])))
             }
         }
@@ -68,11 +64,16 @@ fn section(document: &str, title: &str) -> String {
 /// The rows of settings with a variable, cut to what is picked of each, and the titles above them.
 fn settings(pick: impl Fn(&[String]) -> [&String; 3]) -> String {
     let mut text = String::new();
+    let mut title = "";
     for line in CONFIGURATION.lines() {
         let row = cells(line);
-        if line.starts_with("## `") {
-            text += &format!("{}\n", line.trim_start_matches("## "));
+        if let Some(next) = line.strip_prefix("## ") {
+            title = next;
         } else if row.len() == 4 && row[1].contains("CALLBOARD_") {
+            if !title.is_empty() {
+                text += &format!("{title}\n");
+                title = "";
+            }
             text += &format!("| {} |\n", pick(&row).map(String::as_str).join(" | "));
         }
     }
@@ -133,7 +134,9 @@ mod tests {
     #[test]
     fn the_environment_is_what_is_read() {
         let text = text_of("environment");
-        for variable in FileConfig::variables().chain(["CALLBOARD_SERVER", "CALLBOARD_TOKEN_FILE"]) {
+        for variable in
+            FileConfig::variables().chain(["CALLBOARD_CONFIG", "CALLBOARD_CONTEXT", "CALLBOARD_TOKEN"])
+        {
             assert!(text.contains(variable), "{variable} is not in docs/CONFIGURATION.md");
         }
         assert!(text_of("config").contains("retention_bytes"));

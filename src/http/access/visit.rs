@@ -10,6 +10,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use callboard_actors::model::access::{Scope, Scopes};
 
 use super::{Caller, Pass, needs};
+use crate::http::audit;
 use crate::http::door::Door;
 use crate::http::kinds;
 use crate::http::problem::Problem;
@@ -49,6 +50,7 @@ fn enter(request: &HttpRequest) -> Result<Visit, Problem> {
     let (Some(door), Some(route)) = (request.app_data::<Data<Door>>(), request.app_data::<Route>()) else {
         return Err(Problem::new(&kinds::INTERNAL, "the route was mounted without its door"));
     };
+    audit::routed(request, *route);
     let needed = needs::of(*route, request.method());
     let extensions = request.extensions();
     let Some(caller) = extensions.get::<Caller>() else {

@@ -1,5 +1,8 @@
 //! What is read of a job's output, and what is said about the rest.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
 use super::{ask, callboard, url};
 use crate::process::until;
 use crate::server::{Launch, Server};
@@ -52,16 +55,45 @@ fn the_last_lines_are_shown_and_those_that_come_after_them() {
     ask(&server, &["logs", "--tail", "10001", &id]).refused(5, "tail is at most 10000 lines");
 }
 
+/// A server whose every answer promises 1000 bytes and breaks off after these.
+fn broken_server(body: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // It lives as long as the tests do: nobody waits for it.
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{body}");
+        }
+    });
+    port
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_a_failure_and_what_came_is_shown() {
+    let server = url(broken_server("{}half"));
+    let said = callboard(&["--server", &server, "logs", "0123"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(6), "{}half"), "{said:?}");
+    assert_eq!(said.err.lines().count(), 1, "{said:?}");
+    assert!(said.err.contains("the answer broke off after 6 of 1000 bytes"), "{said:?}");
+    for command in
+        [&["show", "0123"][..], &["cancel", "0123"], &["list"], &["queue", "pause"], &["delete", "0123"]]
+    {
+        let words: Vec<&str> = [&["--server", &server], command].concat();
+        callboard(&words).refused(6, "the answer broke off after 6 of 1000 bytes");
+    }
+}
+
 #[test]
 fn an_answer_that_breaks_off_is_no_complete_output() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let answering = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut request = [0; 4096];
-        let _ = std::io::Read::read(&mut stream, &mut request).unwrap();
+        let _ = stream.read(&mut request).unwrap();
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n";
-        std::io::Write::write_all(&mut stream, format!("{head}half").as_bytes()).unwrap();
+        stream.write_all(format!("{head}half").as_bytes()).unwrap();
     });
     let logs = callboard(&["logs", "-s", &url(port), "01a2b3c4"]);
     answering.join().unwrap();

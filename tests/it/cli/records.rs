@@ -159,6 +159,7 @@ fn prune_wants_a_yes_and_says_how_much_it_forgot() {
 /// A command on a terminal of its own, to which this is typed.
 fn typed(server: &Server, line: &str, keys: &str) -> (Option<i32>, String) {
     let mut script = Command::new("script");
+    knows_no_settings(&mut script);
     script.args(["-qec", &format!("{} {line}", BINARY), "/dev/null"]);
     script
         .env("CALLBOARD_SERVER", url(server.port))

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{ask, callboard, command, said, url};
 use crate::process::{finish, until};
-use crate::server::{BINARY, Launch, Server};
+use crate::server::{BINARY, Launch, Server, knows_no_settings};
 
 #[test]
 fn a_wait_that_ran_out_of_time_is_told_from_an_end() {
@@ -132,6 +132,7 @@ fn a_terminal_shows_what_a_job_waits_for_until_it_is_over() {
     let terminal = |flags: &str, kind: &str| {
         let line = format!("{BINARY} wait --timeout 1500ms {flags} {id}");
         let mut script = Command::new("script");
+        knows_no_settings(&mut script);
         script.args(["-qec", &line, "/dev/null"]).env("CALLBOARD_SERVER", url(server.port)).env("TERM", kind);
         said(script.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped())).out
     };

@@ -4,13 +4,14 @@ use std::process::{Command, Stdio};
 
 use super::*;
 use crate::process::finish;
-use crate::server::BINARY;
+use crate::server::{BINARY, knows_no_settings};
 
 /// The exit code, the output and what was said of a client that has the value in its environment.
 fn client(server: &str, args: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(BINARY);
+    knows_no_settings(&mut command);
     command.args(args).env("CALLBOARD_SERVER", server).env("TOKEN", VALUE).env("EMPTY", "");
-    command.env("CALLBOARD_LOG", "trace").env_remove("CALLBOARD_TOKEN_FILE").env_remove("ABSENT");
+    command.env("CALLBOARD_LOG", "trace").env_remove("ABSENT");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let done = finish(command.spawn().unwrap(), None);
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -70,9 +71,7 @@ fn a_value_comes_from_the_environment_or_a_file_and_never_from_the_arguments() {
 fn run_without_a_server_hands_a_secret_to_its_job() {
     let mut command = Command::new(BINARY);
     command.args(["run", "-n", "--secret-env", "TOKEN", "--", "/bin/sh", "-c", "printf %s \"$TOKEN\""]);
-    for name in ["CALLBOARD_SERVER", "CALLBOARD_TOKEN_FILE"] {
-        command.env_remove(name);
-    }
+    knows_no_settings(&mut command);
     command.env("TOKEN", VALUE).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let done = finish(command.spawn().unwrap(), None);
     assert_eq!((done.status.code(), done.stdout), (Some(0), VALUE.as_bytes().to_vec()), "{:?}", done.stderr);

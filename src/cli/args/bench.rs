@@ -1,0 +1,37 @@
+//! Flags of `bench`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::duration;
+use crate::config::JobUser;
+
+/// Flags of `bench`. It starts a node of its own, as `run` does.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Length of one measurement.
+    #[arg(long, value_parser = duration, value_name = "DURATION", default_value = "2s")]
+    pub span: u64,
+    /// How often each pair of measurements is repeated.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// Jobs that run at once; twelve for each core unless said, so that none is idle while others wait for the disk.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub slots: Option<u32>,
+    /// Requests that are under way at once.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub connections: u32,
+    /// Jobs that wait in the measurement of memory and restart.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(0..=1_500_000))]
+    pub queued: u32,
+    /// Folder whose disk is measured; the temporary folder unless said.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Who jobs run as; the caller unless said.
+    #[arg(long, value_name = "USER")]
+    pub user: Option<JobUser>,
+    /// The isolation of the jobs; stronger ones are refused until they exist.
+    #[arg(long, default_value = "none", value_parser = ["none"])]
+    pub isolation: String,
+}
