@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::process::PATIENCE;
+use crate::process::{PATIENCE, until};
 use crate::server::{BINARY, Launch, Server, free_port};
 use crate::skip;
 
@@ -21,6 +21,9 @@ mod mentioned;
 use blocks::{Block, Fate, Node, Step};
 
 const TEST: &str = "every_command_of_the_documents_is_run_or_named_with_a_reason";
+
+/// Programs that not every machine has; a block that wants one which is not here is skipped.
+const TOOLS: [&str; 2] = ["curl", "jq"];
 
 /// What the script of a block calls: each of its commands is announced before it is run and judged afterwards. A node
 /// is waited for until it is ready, and must end well when it is told to.
@@ -95,7 +98,7 @@ fn check(name: &str, text: &str) -> Result<usize, String> {
             continue;
         }
         let steps = to_run(name, &block)?;
-        let Some(missing) = ["curl"].into_iter().find(|tool| needs(&steps, tool) && !has(tool)) else {
+        let Some(missing) = TOOLS.into_iter().find(|tool| needs(&steps, tool) && !has(tool)) else {
             run += steps.len();
             run_block(&steps).map_err(|(line, why)| format!("{name}:{line}: {why}"))?;
             continue;
@@ -179,11 +182,16 @@ fn try_block(steps: &[&Step]) -> Result<(), (usize, String)> {
     Err((line, format!("{how}; it said:\n{said}")))
 }
 
-/// A server for clients, with one job that has ended.
+/// A server for clients, with one job that has ended and an entry in the audit log, in the folder where a user's is.
 fn server(home: &Path) -> Server {
-    let server = Launch::over(&home.join("data")).log_to(&home.join("log")).start();
-    let id = server.submit("echo hello");
-    server.until(&id, "completed");
+    let data = home.join(".local/state/callboard");
+    let server = Launch::over(&data).log_to(&home.join("log")).start();
+    let [forgotten, kept] = ["true", "echo hello"].map(|line| server.submit(line));
+    for id in [&forgotten, &kept] {
+        server.until(id, "completed");
+    }
+    assert_eq!(server.ask("DELETE", &format!("/v1/jobs/{forgotten}"), None).unwrap().0, 204);
+    until("the deletion is in the audit log", || data.join("audit.jsonl").exists());
     server
 }
 

@@ -1,7 +1,7 @@
 //! The blocks of shell commands in a document, and what becomes of each command. It runs nothing.
 
 /// Programs whose lines are run. `export` and `cd` hold for what follows in their block.
-const RUN: &[&str] = &["callboard", "curl", "export", "cd", "echo", "cat", "kill", "wait"];
+const RUN: &[&str] = &["callboard", "curl", "jq", "export", "cd", "echo", "cat", "kill", "wait"];
 
 /// Programs whose lines are not run, wherever they stand, and why.
 const NOT_RUN: &[(&str, &str)] = &[

@@ -30,7 +30,13 @@ fn what_does_not_exist_is_found() {
         assert!(fault(wrong).is_some(), "{wrong}");
     }
     let right = "callboard token create --role admin --out FILE";
-    for right in [right, "callboard COMMAND --help", "callboard queue pause|resume", "callboard help TOPIC"] {
+    for right in [
+        "callboard config show serve --origin",
+        right,
+        "callboard COMMAND --help",
+        "callboard queue pause|resume",
+        "callboard help TOPIC",
+    ] {
         assert_eq!(fault(right), None, "{right}");
     }
     let spans: Vec<_> = spans("a `b c` d\n```sh\n`e`\n```\n`f").collect();
@@ -66,7 +72,7 @@ fn fault(span: &str) -> Option<String> {
     }
     let flags: Vec<_> = words.filter(|word| word.starts_with("--")).collect();
     paths.iter().find_map(|path| {
-        let (ended_well, page) = help(path);
+        let (ended_well, page) = page_of(path);
         let name = |flag: &str| flag.split(['=', '[', ',']).next().unwrap_or_default().to_owned();
         let known =
             |flag: &str| page.split(|c: char| c.is_whitespace() || c == ',').any(|word| word == name(flag));
@@ -76,6 +82,17 @@ fn fault(span: &str) -> Option<String> {
             None => None,
         }
     })
+}
+
+/// The page of a command, without the arguments that stand behind one which has no commands below it.
+fn page_of(path: &[&str]) -> (bool, String) {
+    for length in (0..=path.len()).rev() {
+        let (found, page) = help(&path[..length]);
+        if found {
+            return (length == path.len() || !page.contains("\nCommands:\n"), page);
+        }
+    }
+    (false, String::new())
 }
 
 fn help(path: &[&str]) -> (bool, String) {
