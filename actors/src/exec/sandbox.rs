@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::IsolationReport;
 
 pub(crate) use self::payload::Order;
-pub(crate) use self::spawn::{LastWords, Streams, enter};
+pub(crate) use self::spawn::{LastWords, Pipes, enter};
 
 /// The user and the group that every job has inside.
 const INSIDE_ID: u32 = 1000;

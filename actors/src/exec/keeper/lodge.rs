@@ -1,13 +1,10 @@
 //! Starting a job in a room of its own: pipes, the order to its first process, and a clear word when that fails.
 
-use std::os::fd::OwnedFd;
-
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::launch::{FarEnds, Launched, SpawnFailure, refused, unstoppable};
 use crate::exec::frame::Plan;
-use crate::exec::sandbox::{Fault, HOME, Order, Room, Stage, Streams, enter};
+use crate::exec::sandbox::{Fault, HOME, Order, Pipes, Room, Stage, enter};
 use crate::model::{CommandLine, InputMode};
 
 /// Makes the plan's room and starts its process there.
@@ -19,9 +16,9 @@ pub(crate) fn lodge(plan: &Plan, room: &Room) -> Result<Launched, SpawnFailure> 
     let folder = plan.cwd.as_deref().unwrap_or(HOME);
     let order = Order::new(&plan.command, &env, folder, hostname(plan))
         .ok_or_else(|| refused("an empty command, or a NUL byte in it".into(), 127))?;
-    let pipes = Pipes::new(plan).map_err(|error| refused(format!("no pipe can be made: {error}"), 126))?;
-    let streams = Streams::of(pipes.their_stdin.as_ref(), &pipes.their_stdout, &pipes.their_stderr);
-    let inmate = enter(room, &order, streams).map_err(|fault| explain(fault, plan, folder))?;
+    let pipes = Pipes::new(plan.input != InputMode::Null)
+        .map_err(|error| refused(format!("no pipe can be made: {error}"), 126))?;
+    let (inmate, pipes) = enter(room, &order, pipes).map_err(|fault| explain(fault, plan, folder))?;
     unstoppable(&[Some(&pipes.stdout), Some(&pipes.stderr), pipes.stdin.as_ref()])
         .map_err(|error| refused(format!("the job's process could not be watched: {error}"), 126))?;
     Ok(Launched {
@@ -30,7 +27,7 @@ pub(crate) fn lodge(plan: &Plan, room: &Room) -> Result<Launched, SpawnFailure> 
         stdin: pipes.stdin,
         stdout: pipes.stdout,
         stderr: pipes.stderr,
-        far_ends: FarEnds::Pipes([pipes.their_stdout, pipes.their_stderr]),
+        far_ends: FarEnds::Pipes([pipes.theirs.stdout, pipes.theirs.stderr]),
         last_words: Some(inmate.last_words),
     })
 }
@@ -39,30 +36,6 @@ pub(crate) fn lodge(plan: &Plan, room: &Room) -> Result<Launched, SpawnFailure> 
 fn hostname(plan: &Plan) -> String {
     let id = plan.attempt.job.to_string();
     format!("job-{}", id.rsplit('-').next().unwrap_or_default())
-}
-
-struct Pipes {
-    stdin: Option<OwnedFd>,
-    their_stdin: Option<OwnedFd>,
-    stdout: OwnedFd,
-    their_stdout: OwnedFd,
-    stderr: OwnedFd,
-    their_stderr: OwnedFd,
-}
-
-impl Pipes {
-    fn new(plan: &Plan) -> Result<Self, Errno> {
-        let pipe = || pipe_with(PipeFlags::CLOEXEC);
-        let (their_stdin, stdin) = match plan.input {
-            InputMode::Null => (None, None),
-            InputMode::Inline(_) | InputMode::Streamed => {
-                let (theirs, ours) = pipe()?;
-                (Some(theirs), Some(ours))
-            }
-        };
-        let ((stdout, their_stdout), (stderr, their_stderr)) = (pipe()?, pipe()?);
-        Ok(Self { stdin, their_stdin, stdout, their_stdout, stderr, their_stderr })
-    }
 }
 
 fn explain(fault: Fault, plan: &Plan, folder: &str) -> SpawnFailure {

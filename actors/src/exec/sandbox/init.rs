@@ -37,7 +37,7 @@ pub(super) fn read_words(words: &[u8]) -> Option<(Exit, u32)> {
 }
 
 /// The whole life of the first process.
-pub(super) fn live(room: &Room, order: &Order, filters: &Filters, streams: Streams<'_>, lines: Lines) -> ! {
+pub(super) fn live(room: &Room, order: &Order, filters: &Filters, streams: Streams, lines: Lines) -> ! {
     let Lines { mut keeper, faults, last_words } = lines;
     let fail = |fault: Fault| -> ! {
         let _ = rustix::io::write(&faults, &fault.to_bytes());
@@ -49,13 +49,13 @@ pub(super) fn live(room: &Room, order: &Order, filters: &Filters, streams: Strea
     let job = match sys::fork(0) {
         Ok(Some(job)) => job,
         Ok(None) => {
-            let Err(fault) = payload::become_job(room, order, filters, streams);
+            let Err(fault) = payload::become_job(room, order, filters, &streams);
             fail(fault)
         }
         Err(error) => fail(Fault::at(Stage::Exec)(error)),
     };
-    // From here on only the job holds this: it closes when its program runs.
-    drop(faults);
+    // From here on only the job holds these: what reports faults closes when its program runs.
+    drop((faults, streams));
     if payload::give_up_rights().is_err() || let_go_of_streams().is_err() {
         sys::end(1);
     }

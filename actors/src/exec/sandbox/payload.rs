@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::os::fd::BorrowedFd;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
@@ -69,7 +69,7 @@ pub(super) fn become_job(
     room: &Room,
     order: &Order,
     filters: &Filters,
-    streams: Streams<'_>,
+    streams: &Streams,
 ) -> Result<Infallible, Fault> {
     let limits = Fault::of(Stage::Limits);
     rustix::process::setsid().map_err(&limits)?;
@@ -84,7 +84,7 @@ pub(super) fn become_job(
     ] {
         limit(what, most).map_err(&limits)?;
     }
-    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
+    rustix::process::umask(Mode::WGRP | Mode::WOTH);
     rustix::process::chdir(&order.folder).map_err(Fault::of(Stage::Folder))?;
     give_up_rights().map_err(Fault::of(Stage::Rights))?;
     filters.apply().map_err(|()| Fault { stage: Stage::Filter, errno: libc::EINVAL })?;
@@ -111,16 +111,13 @@ fn limit(what: Resource, most: u64) -> rustix::io::Result<()> {
     setrlimit(what, Rlimit { current: Some(hard), maximum: Some(hard) })
 }
 
-fn take_streams(streams: Streams<'_>) -> rustix::io::Result<()> {
-    let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
-    let [stdin, stdout, stderr] = streams.in_order();
-    let dup = |fd: Option<BorrowedFd<'_>>, onto: fn(&BorrowedFd<'_>) -> rustix::io::Result<()>| match fd {
-        Some(fd) => onto(&fd),
-        None => onto(&std::os::fd::AsFd::as_fd(&null)),
-    };
-    dup(stdin, |fd| rustix::stdio::dup2_stdin(fd))?;
-    dup(stdout, |fd| rustix::stdio::dup2_stdout(fd))?;
-    dup(stderr, |fd| rustix::stdio::dup2_stderr(fd))
+fn take_streams(streams: &Streams) -> rustix::io::Result<()> {
+    match &streams.stdin {
+        Some(stdin) => rustix::stdio::dup2_stdin(stdin)?,
+        None => rustix::stdio::dup2_stdin(&rustix::fs::open("/dev/null", OFlags::RDONLY, Mode::empty())?)?,
+    }
+    rustix::stdio::dup2_stdout(&streams.stdout)?;
+    rustix::stdio::dup2_stderr(&streams.stderr)
 }
 
 /// No capability, now or ever: the sets are emptied, nothing that is executed can fill them.

@@ -1,7 +1,7 @@
 //! The keeper's side of a room: its first process, whose users it maps and whose end it can read.
 
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -47,34 +47,59 @@ impl LastWords {
     }
 }
 
-/// Our descriptors that are the job's.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Streams<'a> {
+/// The ends of a job's pipes: ours, and the job's own.
+#[derive(Debug)]
+pub(crate) struct Pipes {
+    pub(crate) stdin: Option<OwnedFd>,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+    pub(crate) theirs: Streams,
+}
+
+/// The job's own ends.
+#[derive(Debug)]
+pub(crate) struct Streams {
     /// None for no input.
-    pub(crate) stdin: Option<BorrowedFd<'a>>,
-    pub(crate) stdout: BorrowedFd<'a>,
-    pub(crate) stderr: BorrowedFd<'a>,
+    pub(crate) stdin: Option<OwnedFd>,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+}
+
+impl Pipes {
+    /// Pipes for output, and for input when it is wanted.
+    pub(crate) fn new(with_input: bool) -> Result<Self, Errno> {
+        let pipe = || pipe_with(PipeFlags::CLOEXEC);
+        let (their_stdin, stdin) = match with_input {
+            true => pipe().map(|(theirs, ours)| (Some(theirs), Some(ours)))?,
+            false => (None, None),
+        };
+        let ((stdout, their_stdout), (stderr, their_stderr)) = (pipe()?, pipe()?);
+        let theirs = Streams { stdin: their_stdin, stdout: their_stdout, stderr: their_stderr };
+        Ok(Self { stdin, stdout, stderr, theirs })
+    }
 }
 
 /// Makes a room and starts the job in it. When this returns, its program runs.
 ///
 /// # Errors
 /// [`Fault`]; then nothing of it is left.
-pub(crate) fn enter(room: &Room, order: &Order, streams: Streams<'_>) -> Result<Inmate, Fault> {
+pub(crate) fn enter(room: &Room, order: &Order, pipes: Pipes) -> Result<(Inmate, Pipes), Fault> {
     let filters = filter::programs().map_err(|()| Fault { stage: Stage::Filter, errno: libc::EINVAL })?;
     let (ours, theirs) = UnixStream::pair().map_err(Fault::at(Stage::Namespaces))?;
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(Fault::of(Stage::Namespaces));
     let (faults, their_faults) = pipe()?;
     let (last_words, their_words) = pipe()?;
     let Some(child) = sys::fork(NAMESPACES as u64).map_err(Fault::at(Stage::Namespaces))? else {
-        drop((ours, faults, last_words));
+        // An end of ours that stayed open there would keep the job waiting for the end of its input.
+        let Pipes { theirs: streams, stdin, stdout, stderr } = pipes;
+        drop((ours, faults, last_words, stdin, stdout, stderr));
         let lines = init::Lines { keeper: theirs, faults: their_faults, last_words: their_words };
         init::live(room, order, filters, streams, lines);
     };
     drop((theirs, their_faults, their_words));
     let last_words = LastWords(last_words);
     match settle(room, child.pid, ours, &faults) {
-        Ok(()) => Ok(Inmate { pid: child.pid, pidfd: child.pidfd, last_words }),
+        Ok(()) => Ok((Inmate { pid: child.pid, pidfd: child.pidfd, last_words }, pipes)),
         Err(fault) => {
             let _ = kill_process(child.pid, Signal::KILL);
             while matches!(sys::reap(Some(child.pid)), Ok(sys::Waited::NoneDead)) {
@@ -127,16 +152,4 @@ fn map_users(room: &Room, pid: Pid) -> std::io::Result<()> {
     }
     std::fs::write(file("gid_map"), format!("{INSIDE_ID} {group} 1"))?;
     std::fs::write(file("uid_map"), format!("{INSIDE_ID} {user} 1"))
-}
-
-/// The job's own descriptors, in the order of their numbers.
-impl<'a> Streams<'a> {
-    pub(super) fn in_order(&self) -> [Option<BorrowedFd<'a>>; 3] {
-        [self.stdin, Some(self.stdout), Some(self.stderr)]
-    }
-
-    /// From descriptors that are owned elsewhere.
-    pub(crate) fn of(stdin: Option<&'a OwnedFd>, stdout: &'a OwnedFd, stderr: &'a OwnedFd) -> Self {
-        Self { stdin: stdin.map(AsFd::as_fd), stdout: stdout.as_fd(), stderr: stderr.as_fd() }
-    }
 }
