@@ -84,7 +84,7 @@ impl Pipes {
 /// # Errors
 /// [`Fault`]; then nothing of it is left.
 pub(crate) fn enter(room: &Room, order: &Order, pipes: Pipes) -> Result<(Inmate, Pipes), Fault> {
-    let filters = filter::programs().map_err(|()| Fault { stage: Stage::Filter, errno: libc::EINVAL })?;
+    let filters = filter::programs().ok_or(Fault { stage: Stage::Filter, errno: libc::EINVAL })?;
     let (ours, theirs) = UnixStream::pair().map_err(Fault::at(Stage::Namespaces))?;
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(Fault::of(Stage::Namespaces));
     let (faults, their_faults) = pipe()?;
@@ -122,9 +122,8 @@ fn settle(room: &Room, pid: Pid, mut line: UnixStream, faults: &OwnedFd) -> Resu
     }
     let mut told = [PollFd::new(faults, PollFlags::IN)];
     let patience = Timespec::try_from(PATIENCE).ok();
-    match poll(&mut told, patience.as_ref()) {
-        Ok(0) => return Err(Fault { stage: Stage::Silent, errno: libc::ETIMEDOUT }),
-        Ok(_) | Err(_) => {}
+    if matches!(poll(&mut told, patience.as_ref()), Ok(0)) {
+        return Err(Fault { stage: Stage::Silent, errno: libc::ETIMEDOUT });
     }
     let mut words = [0; Fault::BYTES];
     loop {
