@@ -186,7 +186,7 @@ async fn start_platform(config: &NodeConfig) -> Result<Platform, NodeError> {
     if own_uid == 0 && config.server.token_file.is_none() {
         warnings.push(format!("the server runs as root without a token; its jobs run as uid {job_uid}"));
     }
-    warnings.push("jobs are not isolated: isolation is none until the sandbox exists".into());
+    warnings.push("jobs are not isolated unless they ask for it (isolation sandbox)".into());
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
     if !config.admission.allow_all() {
         let (rules, default) = (config.admission.written().count(), config.admission.default_action());

@@ -9,6 +9,7 @@ mod frame;
 mod keeper;
 mod noop;
 mod process;
+mod sandbox;
 mod spooling;
 mod sys;
 

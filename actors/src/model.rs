@@ -31,7 +31,7 @@ pub use output::{Captured, OutputSummary, Stream};
 pub use reason::{EndReason, WaitReason};
 pub use rules::{AdmissionRules, Denial};
 pub use secret::{SealedEnv, SecretEnv, SecretError};
-pub use spec::{CommandLine, IdempotencyKey, InputMode, JobSpec, OnLost};
+pub use spec::{CommandLine, IdempotencyKey, InputMode, Isolation, JobSpec, OnLost};
 pub use state::{CancelWish, JobState, Lease};
 pub use tenant::{Tenant, View};
 pub use transition::{IllegalMove, JobEvent, Moved, transition};

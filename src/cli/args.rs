@@ -213,7 +213,7 @@ pub struct JobArgs {
     /// A shell line to run instead of a command.
     #[arg(long, value_name = "LINE", conflicts_with = "command")]
     pub shell: Option<String>,
-    /// auto or none; stronger isolation is refused until it exists.
+    /// auto, none, or sandbox: a room of its own, or a failure that says why there is none.
     #[arg(long, value_name = "MODE")]
     pub isolation: Option<String>,
     /// The command and its arguments.

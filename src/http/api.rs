@@ -75,7 +75,7 @@ pub struct SubmitBody {
     /// `requeue` (default) or `never`: what happens when the node that runs it is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_lost: Option<String>,
-    /// `auto` (default) or `none`. Anything stronger is refused until it exists.
+    /// `auto` (default), `none`, or `sandbox`: a room of its own, or a failure that says why there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<String>,
 }

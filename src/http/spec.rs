@@ -3,7 +3,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use callboard_actors::model::{CommandLine, InputMode, JobSpec, Limits, OnLost, SealedEnv, limits};
+use callboard_actors::model::{
+    CommandLine, InputMode, Isolation, JobSpec, Limits, OnLost, SealedEnv, limits,
+};
 
 use super::api::{CommandBody, CompatSubmit, FieldProblem, StdinBody, SubmitBody};
 use super::problem::Problem;
@@ -23,13 +25,14 @@ pub fn of(body: SubmitBody, limits: &Limits) -> Result<JobSpec, Problem> {
             OnLost::Requeue
         }
     };
-    if let Some(wanted) = body.isolation.as_deref().filter(|word| !["auto", "none"].contains(word)) {
-        refuse(
-            &mut errors,
-            "#/isolation",
-            format!("isolation `{}` does not exist yet: use `auto` or `none`", short(wanted)),
-        );
-    }
+    let isolation = match body.isolation.as_deref() {
+        None => Isolation::Auto,
+        Some(word) => Isolation::parse(word).unwrap_or_else(|| {
+            let known = Isolation::ALL.map(Isolation::as_str).join(", ");
+            refuse(&mut errors, "#/isolation", format!("isolation is one of {known}, not `{}`", short(word)));
+            Isolation::Auto
+        }),
+    };
     let input = body.stdin.map_or(InputMode::Null, |stdin| input(stdin, &mut errors));
     if !errors.is_empty() {
         return Err(Problem::fields(errors));
@@ -44,6 +47,7 @@ pub fn of(body: SubmitBody, limits: &Limits) -> Result<JobSpec, Problem> {
         timeout_ms: body.timeout_ms.or(limits.default_timeout_ms),
         grace_ms: body.grace_ms.unwrap_or(limits.default_grace_ms),
         on_lost,
+        isolation,
     })
 }
 

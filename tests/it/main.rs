@@ -29,6 +29,7 @@ mod open_files;
 mod parsers;
 mod process;
 mod records;
+mod rooms;
 mod runner;
 mod secrets;
 mod server;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use zeroize::Zeroizing;
 
+use super::sandbox::Room;
 use crate::model::{AttemptEnd, AttemptId, Captured, CommandLine, InputMode, SecretEnv, Usage};
 
 /// Longest frame, in bytes: a job's largest command, environment and inline input together stay far below it.
@@ -49,6 +50,8 @@ pub(crate) struct Setup {
     pub(crate) spool_dir: RawPath,
     pub(crate) default_cwd: RawPath,
     pub(crate) run_as: Option<(u32, u32)>,
+    /// The room of those jobs that have one.
+    pub(crate) room: Room,
     pub(crate) caps: Caps,
     pub(crate) on_lifeline_end: OnLifelineEnd,
 }
@@ -70,6 +73,8 @@ pub(crate) struct Plan {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) secret_env: SecretPairs,
     pub(crate) cwd: Option<String>,
+    /// Whether it runs in a room of its own.
+    pub(crate) roomed: bool,
     pub(crate) input: InputMode,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) grace_ms: u64,
@@ -133,6 +138,8 @@ pub(crate) struct Report {
     pub(crate) stdout: Captured,
     pub(crate) stderr: Captured,
     pub(crate) started_ms_ago: Option<u64>,
+    /// Whether it ran in a room.
+    pub(crate) roomed: bool,
 }
 
 /// Why bytes are not a frame.

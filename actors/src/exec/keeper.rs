@@ -4,6 +4,7 @@
 
 pub(crate) mod feed;
 pub(crate) mod launch;
+mod lodge;
 pub(crate) mod running;
 pub(crate) mod slot;
 pub(crate) mod tree;

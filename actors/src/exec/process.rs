@@ -18,8 +18,9 @@ use tokio::sync::oneshot;
 use self::link::Link;
 use self::state::State;
 use super::frame::{Caps, OnLifelineEnd, Plan, RawPath, SecretPairs, Setup, ToKeeper};
+use super::sandbox::{HOME, Room, USER};
 use super::{ExecEvents, ExecJob, ExecRefusal, Executor, ProcessConfig, RunAs, Slot};
-use crate::model::{AttemptId, IsolationReport};
+use crate::model::{AttemptId, Isolation, IsolationReport};
 
 /// Most output that travels inside a result, whatever the configuration says, in bytes: a frame has a bound.
 const MOST_INLINE_BYTES: u64 = 1 << 20;
@@ -170,6 +171,7 @@ fn setup_of(slot: Slot, config: &ProcessConfig) -> Setup {
         spool_dir: raw(&config.spool_dir),
         default_cwd: raw(&config.default_cwd),
         run_as: config.run_as.map(|RunAs { uid, gid }| (uid, gid)),
+        room: Room::of_slot(slot),
         caps: Caps {
             head: config.output_head_bytes,
             tail: config.output_tail_bytes,
@@ -184,13 +186,25 @@ fn plan_of(job: ExecJob) -> Plan {
     Plan {
         attempt: job.attempt,
         command: job.spec.command.clone(),
-        env: job.env.into_iter().collect(),
+        env: env_of(&job),
         secret_env: SecretPairs::of(&job.secret_env),
         cwd: job.spec.cwd.clone(),
+        roomed: job.spec.isolation == Isolation::Sandbox,
         input: job.spec.input.clone(),
         timeout_ms: job.spec.timeout_ms,
         grace_ms: job.spec.grace_ms,
     }
+}
+
+/// A room has a home and a user of its own; what the job itself says stands.
+fn env_of(job: &ExecJob) -> Vec<(String, String)> {
+    let mut env = job.env.clone();
+    if job.spec.isolation == Isolation::Sandbox {
+        let inside =
+            [("HOME", HOME), ("USER", USER)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        env.extend(inside.into_iter().filter(|(name, _)| !job.spec.env.contains_key(name)));
+    }
+    env.into_iter().collect()
 }
 
 fn isolation_of(config: &ProcessConfig) -> IsolationReport {

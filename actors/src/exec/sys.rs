@@ -1,8 +1,11 @@
-//! The few system calls that need `unsafe`: wait4, signal handlers, closing what was inherited. It decides nothing.
+//! The few system calls that need `unsafe`: waiting, signal handlers, closing what was inherited, forking into
+//! namespaces, becoming a program. It decides nothing.
 #![allow(unsafe_code)]
 
+use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::Pid;
@@ -139,5 +142,132 @@ pub(crate) fn close_inherited() {
     // SAFETY: called as the first thing in a helper process, before anything in it owns a descriptor above 2.
     unsafe {
         libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32);
+    }
+}
+
+/// A process that [`fork`] made.
+#[derive(Debug)]
+pub(crate) struct Forked {
+    pub(crate) pid: Pid,
+    pub(crate) pidfd: OwnedFd,
+}
+
+/// Forks this process, which must have one thread, into new namespaces (`CLONE_NEW…` flags). `None` in the child.
+///
+/// # Errors
+/// What clone3 says: `ENOSYS` where a filter of a container knows no namespaces, `EPERM` where they are forbidden,
+/// `ENOSPC` where there are too many.
+pub(crate) fn fork(namespaces: u64) -> io::Result<Option<Forked>> {
+    let mut pidfd: RawFd = -1;
+    // SAFETY: zeroes are a valid clone_args. Without a stack of its own the child goes on here with a copy of ours, as
+    // after fork; nobody else runs in this process, so no lock is held by a thread that the child lacks.
+    let pid = unsafe {
+        let mut args: libc::clone_args = std::mem::zeroed();
+        args.flags = namespaces | libc::CLONE_PIDFD as u64;
+        args.pidfd = (&raw mut pidfd).addr() as u64;
+        args.exit_signal = libc::SIGCHLD as u64;
+        libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>())
+    };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        pid => {
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
+            // SAFETY: the kernel has just opened it for us, and nothing else knows its number.
+            Ok(Some(Forked { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }))
+        }
+    }
+}
+
+/// Waits for any child to die. Its number and raw status; none when there is no child.
+pub(crate) fn await_child() -> Option<(i32, i32)> {
+    loop {
+        let mut status = 0;
+        // SAFETY: the pointer is valid for writes for the length of the call.
+        match unsafe { libc::waitpid(-1, &raw mut status, 0) } {
+            -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            -1 => return None,
+            pid => return Some((pid, status)),
+        }
+    }
+}
+
+/// Becomes another program. Returns only when that fails.
+pub(crate) fn execve(program: &CStr, argv: &[CString], env: &[CString]) -> io::Error {
+    let ends_in_null = |words: &[CString]| {
+        words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>()
+    };
+    let (argv, env) = (ends_in_null(argv), ends_in_null(env));
+    // SAFETY: both arrays end in a null pointer, and everything that they point to lives until the call returns.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Ends this process at once: no destructor of what a fork copied runs a second time.
+pub(crate) fn end(code: i32) -> ! {
+    // SAFETY: _exit has no preconditions.
+    unsafe { libc::_exit(code) }
+}
+
+/// Adds attributes (`MOUNT_ATTR_…`) to this mount and all below it, and cuts them off from other namespaces.
+pub(crate) fn restrict_mounts(mount: BorrowedFd<'_>, attributes: u64) -> io::Result<()> {
+    set_attributes(mount, attributes, libc::AT_RECURSIVE)
+}
+
+/// The same to this mount alone.
+pub(crate) fn restrict_mount(mount: BorrowedFd<'_>, attributes: u64) -> io::Result<()> {
+    set_attributes(mount, attributes, 0)
+}
+
+fn set_attributes(mount: BorrowedFd<'_>, attributes: u64, recursive: libc::c_int) -> io::Result<()> {
+    let flags = (libc::AT_EMPTY_PATH | recursive) as u32;
+    // SAFETY: zeroes are a valid mount_attr; the empty path is a static C string; the kernel only reads both.
+    let done = unsafe {
+        let mut attr: libc::mount_attr = std::mem::zeroed();
+        attr.attr_set = attributes;
+        attr.propagation = libc::MS_PRIVATE;
+        let (path, size) = (c"".as_ptr(), size_of::<libc::mount_attr>());
+        libc::syscall(libc::SYS_mount_setattr, mount.as_raw_fd(), path, flags, &raw const attr, size)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Switches the loopback interface of this network namespace on.
+pub(crate) fn raise_loopback() -> io::Result<()> {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    // SAFETY: zeroes are a valid ifreq, its name ends in one, and the kernel only reads it.
+    let done = unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request.ifr_name[0] = b'l' as libc::c_char;
+        request.ifr_name[1] = b'o' as libc::c_char;
+        request.ifr_ifru.ifru_flags = libc::IFF_UP as i16;
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Leaves the session keyring of whoever started us for a new, empty one.
+pub(crate) fn leave_keyring() {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    // SAFETY: a null name asks for an anonymous keyring; the call reads nothing else. Kernels without keyrings refuse.
+    unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
+}
+
+/// How a raw status of [`await_child`] reads.
+pub(crate) fn exit_from_raw(status: i32) -> Exit {
+    exit_of(status)
+}
+
+/// Kills everything else in this process namespace. Whether there was anything.
+pub(crate) fn kill_all() -> bool {
+    // SAFETY: kill has no preconditions; the first process of a namespace reaches nothing outside it.
+    unsafe { libc::kill(-1, libc::SIGKILL) == 0 }
+}
+
+/// Lets go of every descriptor from 3 upwards when this process becomes a program.
+pub(crate) fn close_all_on_exec() {
+    // SAFETY: it closes nothing now, so every owner keeps what it owns.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
     }
 }

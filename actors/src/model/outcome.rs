@@ -54,6 +54,11 @@ pub enum AttemptEnd {
         /// What a shell would have exited with: 126 (cannot execute) or 127 (not found).
         shell_code: i32,
     },
+    /// The job's room could not be made, so nothing was executed.
+    SandboxError {
+        /// What failed, one line.
+        message: String,
+    },
     /// The node lost its grip on the process, for example because the keeper died.
     Lost {
         /// What happened, one line.
@@ -213,6 +218,7 @@ fn judge(end: &AttemptEnd, wish: Option<&CancelWish>) -> (EndReason, Option<Exit
             Some(format!("wrote more than the hard limit of {limit_bytes} bytes to one stream")),
         ),
         AttemptEnd::SpawnError { message, .. } => (EndReason::SpawnError, None, Some(message.clone())),
+        AttemptEnd::SandboxError { message } => (EndReason::SandboxError, None, Some(message.clone())),
         AttemptEnd::Lost { why } => {
             (reason_or(EndReason::RunnerLost), None, note.or_else(|| Some(why.clone())))
         }

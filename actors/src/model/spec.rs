@@ -34,6 +34,9 @@ pub struct JobSpec {
     /// What to do when the node that runs the job is lost.
     #[serde(default, skip_serializing_if = "OnLost::is_requeue")]
     pub on_lost: OnLost,
+    /// In what room to run it.
+    #[serde(default, skip_serializing_if = "Isolation::is_auto")]
+    pub isolation: Isolation,
 }
 
 impl JobSpec {
@@ -49,6 +52,7 @@ impl JobSpec {
             timeout_ms: None,
             grace_ms: super::limits::DEFAULT_GRACE_MS,
             on_lost: OnLost::Requeue,
+            isolation: Isolation::Auto,
         }
     }
 
@@ -135,6 +139,43 @@ impl OnLost {
     /// Whether a lost attempt is followed by another one.
     pub fn is_requeue(&self) -> bool {
         matches!(self, Self::Requeue)
+    }
+}
+
+/// What a job asks of the room that it runs in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// What its node gives to jobs that ask for nothing.
+    #[default]
+    Auto,
+    /// No room: a plain process.
+    None,
+    /// A room of its own, or no run at all.
+    Sandbox,
+}
+
+impl Isolation {
+    /// Every one, in the order of their strength.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::None, Self::Sandbox];
+
+    /// The word that stands for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::None => "none",
+            Self::Sandbox => "sandbox",
+        }
+    }
+
+    /// The one of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == word)
+    }
+
+    /// Whether nothing was asked for.
+    pub fn is_auto(&self) -> bool {
+        *self == Self::Auto
     }
 }
 

@@ -6,7 +6,7 @@ use callboard_actors::model::limits::{
     COMPAT_MAX_TIMEOUT_S, MAX_ARGV, MAX_BATCH_JOBS, MAX_CWD_BYTES, MAX_ENV_NAMES, MAX_IDEMPOTENCY_KEY_BYTES,
     MAX_NAME_BYTES, MAX_NOTE_BYTES, MAX_PAGE,
 };
-use callboard_actors::model::{Limits, Status, StoreTotals};
+use callboard_actors::model::{Isolation, Limits, Status, StoreTotals};
 use serde_json::{Value, json};
 
 use super::super::kinds;
@@ -69,7 +69,10 @@ fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
         ("SubmitBody/properties/grace_ms", json!({"maximum": limits.max_grace_ms})),
         ("CancelBody/properties/grace_ms", json!({"maximum": limits.max_grace_ms})),
         ("SubmitBody/properties/on_lost", json!({"enum": ["requeue", "never", null]})),
-        ("SubmitBody/properties/isolation", json!({"enum": ["auto", "none", null]})),
+        (
+            "SubmitBody/properties/isolation",
+            json!({"enum": Isolation::ALL.map(|it| Some(it.as_str())).into_iter().chain([None]).collect::<Vec<_>>()}),
+        ),
         // A generated client calls them so.
         ("StdinBody/oneOf/0", json!({"title": "StdinText", "additionalProperties": false})),
         ("StdinBody/oneOf/1", json!({"title": "StdinBase64", "additionalProperties": false})),

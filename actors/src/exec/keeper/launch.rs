@@ -11,7 +11,9 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
+use super::lodge::lodge;
 use crate::exec::frame::{Plan, Setup};
+use crate::exec::sandbox::LastWords;
 use crate::model::{CommandLine, InputMode};
 
 /// A process that was started, with our ends of its pipes, which never block.
@@ -23,20 +25,29 @@ pub(crate) struct Launched {
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
     pub(crate) far_ends: FarEnds,
+    /// How the job left, when that is told by somebody else than its own process.
+    pub(crate) last_words: Option<LastWords>,
 }
 
 /// The job's ends of its output pipes, held open by us too: without them its end would wake us three times, once for
 /// each pipe that hangs up and once for the process. Dropped before the pipes are read to their ends.
 #[derive(Debug)]
-pub(crate) struct FarEnds {
-    _command: Command,
+#[allow(dead_code, reason = "they are held, not used")]
+pub(crate) enum FarEnds {
+    OfCommand(Box<Command>),
+    Pipes([OwnedFd; 2]),
 }
 
 /// Why nothing was started.
 #[derive(Debug)]
 pub(crate) struct SpawnFailure {
     pub(crate) message: String,
-    pub(crate) shell_code: i32,
+    /// What a shell would exit with; none when it was not the program's fault but ours.
+    pub(crate) shell_code: Option<i32>,
+}
+
+pub(crate) fn refused(message: String, shell_code: i32) -> SpawnFailure {
+    SpawnFailure { message, shell_code: Some(shell_code) }
 }
 
 /// Where jobs without input read from.
@@ -48,8 +59,17 @@ pub(crate) enum NullInput {
     Open,
 }
 
-/// Starts the plan's process in a process group of its own.
+/// Starts the plan's process, in a room of its own or in a process group of its own.
 pub(crate) fn launch(plan: &Plan, setup: &Setup, null_input: NullInput) -> Result<Launched, SpawnFailure> {
+    if plan.roomed {
+        return match null_input {
+            NullInput::Inherit => lodge(plan, &setup.room),
+            NullInput::Open => Err(SpawnFailure {
+                message: "rooms are made by keeper processes, and this node has none".into(),
+                shell_code: None,
+            }),
+        };
+    }
     let folder = match &plan.cwd {
         Some(cwd) => PathBuf::from(cwd),
         None => setup.default_cwd.to_path(),
@@ -61,10 +81,7 @@ pub(crate) fn launch(plan: &Plan, setup: &Setup, null_input: NullInput) -> Resul
         null_input,
     };
     let child = order.spawn()?;
-    adopt(child).map_err(|error| SpawnFailure {
-        message: format!("the job's process could not be watched: {error}"),
-        shell_code: 126,
-    })
+    adopt(child).map_err(|error| refused(format!("the job's process could not be watched: {error}"), 126))
 }
 
 fn is_me(uid: u32, gid: u32) -> bool {
@@ -143,7 +160,7 @@ impl Order<'_> {
             command.gid(gid).uid(uid);
         }
         let child = command.spawn()?;
-        Ok(Spawned { child, stdout, stderr, far_ends: FarEnds { _command: command } })
+        Ok(Spawned { child, stdout, stderr, far_ends: FarEnds::OfCommand(Box::new(command)) })
     }
 
     fn explain(&self, error: &io::Error, program: &str) -> SpawnFailure {
@@ -153,7 +170,7 @@ impl Order<'_> {
         {
             return fault;
         }
-        let refused = |message: String| SpawnFailure { message, shell_code: 126 };
+        let refused = |message: String| refused(message, 126);
         match errno {
             Some(Errno::NOENT) => {
                 not_found(format!("`{program}` was not found, or the interpreter that it names was not"))
@@ -193,7 +210,7 @@ impl Order<'_> {
             ),
             _ => return None,
         };
-        Some(SpawnFailure { message, shell_code: 126 })
+        Some(refused(message, 126))
     }
 
     fn user(&self) -> u32 {
@@ -203,7 +220,7 @@ impl Order<'_> {
 }
 
 fn not_found(message: String) -> SpawnFailure {
-    SpawnFailure { message, shell_code: 127 }
+    refused(message, 127)
 }
 
 fn is_errno(error: &io::Error, errno: Errno) -> bool {
@@ -239,7 +256,7 @@ fn adopt(spawned: Spawned) -> io::Result<Launched> {
     let pid = Pid::from_raw(raw).ok_or(io::ErrorKind::InvalidData)?;
     let stdin = child.stdin.take().map(OwnedFd::from);
     match watch(pid, &[Some(&stdout), Some(&stderr), stdin.as_ref()]) {
-        Ok(pidfd) => Ok(Launched { pid, pidfd, stdin, stdout, stderr, far_ends }),
+        Ok(pidfd) => Ok(Launched { pid, pidfd, stdin, stdout, stderr, far_ends, last_words: None }),
         Err(error) => {
             let _ = kill_process(pid, Signal::KILL);
             let _ = child.wait();
@@ -248,12 +265,17 @@ fn adopt(spawned: Spawned) -> io::Result<Launched> {
     }
 }
 
-/// A job can open its own end for reading and steal what poll promised us: our ends must never block.
 fn watch(pid: Pid, ends: &[Option<&OwnedFd>]) -> io::Result<OwnedFd> {
+    unstoppable(ends)?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// A job can open its own end for reading and steal what poll promised us: our ends must never block.
+pub(crate) fn unstoppable(ends: &[Option<&OwnedFd>]) -> io::Result<()> {
     for end in ends.iter().flatten() {
         rustix::fs::fcntl_setfl(end, rustix::fs::OFlags::NONBLOCK)?;
     }
-    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+    Ok(())
 }
 
 #[cfg(test)]

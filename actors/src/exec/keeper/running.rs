@@ -14,6 +14,7 @@ use crate::clock::{Moment, moment};
 use crate::exec::alarm::Alarm;
 use crate::exec::capture::Capture;
 use crate::exec::frame::{Caps, Plan, Report, Setup};
+use crate::exec::sandbox::LastWords;
 use crate::exec::spooling::SpoolFolder;
 use crate::exec::sys;
 use crate::model::{AttemptEnd, AttemptId, Captured, Exit, InputMode, Stream, Usage};
@@ -65,6 +66,7 @@ pub(crate) struct Running {
     feed: Option<Feed>,
     streams: [Intake; 2],
     far_ends: Option<FarEnds>,
+    last_words: Option<LastWords>,
     folder: SpoolFolder,
 }
 
@@ -124,6 +126,7 @@ impl Running {
             feed,
             streams: [intake(Stream::Stdout, launched.stdout), intake(Stream::Stderr, launched.stderr)],
             far_ends: Some(launched.far_ends),
+            last_words: launched.last_words,
             folder,
         }
     }
@@ -288,7 +291,17 @@ impl Running {
     }
 
     fn report(self, wall_us: u64, unkillable: Option<Unkillable>) -> Ended {
-        let exit = self.tree.exit();
+        let mut usage = Usage { wall_us, ..self.tree.usage() };
+        let roomed = self.last_words.is_some();
+        let exit = match self.last_words.as_ref().map(LastWords::read) {
+            None => self.tree.exit(),
+            Some(Some((exit, orphans))) => {
+                usage.orphans_killed += orphans;
+                Some(exit)
+            }
+            // It was killed before it could tell, and the job with it; it never leaves by itself without a word.
+            Some(None) => self.tree.exit().filter(|exit| matches!(exit, Exit::Signal { .. })),
+        };
         let end = self.end_of(exit, unkillable.as_ref());
         let mut folder = self.folder;
         let [stdout, stderr] = self.streams;
@@ -301,10 +314,11 @@ impl Running {
         let report = Report {
             attempt: self.attempt,
             end,
-            usage: Usage { wall_us, ..self.tree.usage() },
+            usage,
             stdout,
             stderr,
             started_ms_ago: Some(self.started.elapsed_ms()),
+            roomed,
         };
         Ended { report, unkillable }
     }
@@ -366,10 +380,14 @@ impl Intake {
 fn not_started(attempt: AttemptId, failure: SpawnFailure) -> Box<Report> {
     Box::new(Report {
         attempt,
-        end: AttemptEnd::SpawnError { message: failure.message, shell_code: failure.shell_code },
+        end: match failure.shell_code {
+            Some(shell_code) => AttemptEnd::SpawnError { message: failure.message, shell_code },
+            None => AttemptEnd::SandboxError { message: failure.message },
+        },
         usage: Usage::default(),
         stdout: Captured { inline: Some(Vec::new()), ..Captured::default() },
         stderr: Captured { inline: Some(Vec::new()), ..Captured::default() },
         started_ms_ago: None,
+        roomed: false,
     })
 }

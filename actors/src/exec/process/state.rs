@@ -12,6 +12,7 @@ use super::link::Link;
 use super::survivors;
 use crate::clock::{Moment, moment};
 use crate::exec::frame::{FromKeeper, Report, ToKeeper};
+use crate::exec::sandbox::Room;
 use crate::exec::{ExecEvent, ExecEvents, ExecRefusal, Slot};
 use crate::model::{AttemptEnd, AttemptId, AttemptResult, Captured, InputMode, IsolationReport, Usage};
 
@@ -198,7 +199,7 @@ impl State {
             stdout: report.stdout,
             stderr: report.stderr,
             started_ms_ago: report.started_ms_ago,
-            isolation: self.isolation.clone(),
+            isolation: if report.roomed { Room::report() } else { self.isolation.clone() },
         })));
     }
 

@@ -8,8 +8,8 @@ use callboard_actors::link::{
 };
 use callboard_actors::model::{
     AttemptEnd, AttemptId, AttemptResult, CancelWish, Captured, ClusterId, CommandLine, EndReason, Epoch,
-    Exit, Incarnation, InputMode, IsolationReport, JobId, JobSpec, NodeId, OnLost, Outcome, OutputSummary,
-    SealedEnv, Term, Usage, admission,
+    Exit, Incarnation, InputMode, Isolation, IsolationReport, JobId, JobSpec, NodeId, OnLost, Outcome,
+    OutputSummary, SealedEnv, Term, Usage, admission,
 };
 use callboard_actors::model::{Limits, limits};
 use proptest::collection::{btree_map, vec};
@@ -130,6 +130,7 @@ fn assembled((command, env, (name, cwd), input, (timeout_ms, grace_ms), on_lost)
         timeout_ms,
         grace_ms,
         on_lost,
+        isolation: Isolation::Auto,
         secret_env: SealedEnv::default(),
     }
 }
@@ -276,6 +277,7 @@ fn specs_at_the_limits_are_accepted_and_beyond_them_refused() {
         timeout_ms: Some(Limits::default().max_timeout_ms + over as u64),
         grace_ms: Limits::default().max_grace_ms + over as u64,
         on_lost: OnLost::Requeue,
+        isolation: Isolation::Sandbox,
     };
     assert_eq!(admission::check(&at(0), &Limits::default()), Ok(()));
     let problems = admission::check(&at(1), &Limits::default()).expect_err("one too many everywhere");

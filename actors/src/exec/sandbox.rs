@@ -1,0 +1,161 @@
+//! The room of a sandboxed job: namespaces and a root of its own, no rights, a filter of system calls. A keeper starts
+//! rooms one after the other. It knows no output, no conversation with a node and no slot.
+
+mod filter;
+mod init;
+mod payload;
+mod root;
+mod spawn;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::IsolationReport;
+
+pub(crate) use self::payload::Order;
+pub(crate) use self::spawn::{LastWords, Pipes, enter};
+
+/// The user and the group that every job has inside.
+const INSIDE_ID: u32 = 1000;
+
+/// The name of that user.
+pub(crate) const USER: &str = "job";
+/// The first user outside that a job of a root's node is; far from those of people and of container engines.
+const FIRST_OUTER_ID: u32 = 0x7000_0000;
+/// What a job may write to each of `/job`, `/tmp` and `/dev/shm`.
+const SCRATCH_BYTES: u64 = 64 << 20;
+const SCRATCH_FILES: u64 = 16 << 10;
+const OPEN_FILES: u64 = 4096;
+const PROCESSES: u64 = 1024;
+
+/// The folder that a job starts in and calls its home.
+pub(crate) const HOME: &str = "/job";
+
+/// What a job's room is made of, as its node wants it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Room {
+    /// User and group outside that the job is, in truth.
+    pub(crate) outer: (u32, u32),
+    /// Bytes in each of the folders that it may write to.
+    pub(crate) scratch_bytes: u64,
+    /// Files in each of them.
+    pub(crate) scratch_files: u64,
+    /// Files that it may have open.
+    pub(crate) open_files: u64,
+    /// Processes and threads that its user may have.
+    pub(crate) processes: u64,
+}
+
+impl Room {
+    /// The room of a slot: every slot of a root's node is another user outside, so that no two jobs are the same one.
+    pub(crate) fn of_slot(slot: u32) -> Self {
+        let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+        let outer = match user.is_root() {
+            true => (FIRST_OUTER_ID + slot, FIRST_OUTER_ID + slot),
+            false => (user.as_raw(), group.as_raw()),
+        };
+        Self {
+            outer,
+            scratch_bytes: SCRATCH_BYTES,
+            scratch_files: SCRATCH_FILES,
+            open_files: OPEN_FILES,
+            processes: PROCESSES,
+        }
+    }
+
+    /// What a job in it had, as far as the job itself can tell.
+    pub(crate) fn report() -> IsolationReport {
+        IsolationReport {
+            tier: "partial".into(),
+            kill: "pid_namespace".into(),
+            missing: ["landlock", "cgroups"].map(String::from).into(),
+        }
+    }
+}
+
+/// What was being done when a room could not be made. The number travels through a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Stage {
+    Namespaces = 1,
+    Ids = 2,
+    Mounts = 3,
+    Proc = 4,
+    Pivot = 5,
+    Network = 6,
+    Rights = 7,
+    Filter = 8,
+    Limits = 9,
+    Folder = 10,
+    Exec = 11,
+    Silent = 12,
+}
+
+impl Stage {
+    const ALL: [Self; 12] = [
+        Self::Namespaces,
+        Self::Ids,
+        Self::Mounts,
+        Self::Proc,
+        Self::Pivot,
+        Self::Network,
+        Self::Rights,
+        Self::Filter,
+        Self::Limits,
+        Self::Folder,
+        Self::Exec,
+        Self::Silent,
+    ];
+
+    fn from_u8(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| *stage as u8 == number)
+    }
+
+    /// For people.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Namespaces => "new namespaces",
+            Self::Ids => "mapping users",
+            Self::Mounts => "its own root",
+            Self::Proc => "its own /proc",
+            Self::Pivot => "leaving the host's root",
+            Self::Network => "its own network",
+            Self::Rights => "giving up rights",
+            Self::Filter => "the filter of system calls",
+            Self::Limits => "its limits",
+            Self::Folder => "entering its folder",
+            Self::Exec => "starting the program",
+            Self::Silent => "waiting for it",
+        }
+    }
+}
+
+/// Why a room was not made, or its program not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {}", stage.as_str(), std::io::Error::from_raw_os_error(*errno))]
+pub(crate) struct Fault {
+    pub(crate) stage: Stage,
+    /// Of Linux.
+    pub(crate) errno: i32,
+}
+
+impl Fault {
+    fn at(stage: Stage) -> impl Fn(std::io::Error) -> Self {
+        move |error| Self { stage, errno: error.raw_os_error().unwrap_or(libc::EIO) }
+    }
+
+    fn of(stage: Stage) -> impl Fn(rustix::io::Errno) -> Self {
+        move |errno| Self { stage, errno: errno.raw_os_error() }
+    }
+
+    const BYTES: usize = 5;
+
+    fn to_bytes(self) -> [u8; Self::BYTES] {
+        let [a, b, c, d] = self.errno.to_le_bytes();
+        [self.stage as u8, a, b, c, d]
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let [stage, rest @ ..]: [u8; Self::BYTES] = bytes.try_into().ok()?;
+        Some(Self { stage: Stage::from_u8(stage)?, errno: i32::from_le_bytes(rest) })
+    }
+}

@@ -1,0 +1,130 @@
+//! The first process of a room. It makes the room around itself, starts the job, reaps what is orphaned, and ends with
+//! the job; the kernel kills what is left then.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, Signal, getpid, set_dumpable_behavior};
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use super::filter::Filters;
+use super::spawn::Streams;
+use super::{Fault, INSIDE_ID, Order, Room, Stage, payload, root};
+use crate::exec::sys;
+use crate::model::Exit;
+
+/// Raw status and number of orphans.
+pub(super) const WORDS_BYTES: usize = 8;
+
+/// Kinds of namespaces of which there may be no more inside: a second lock beside the filter.
+const FORBIDDEN: [&str; 8] = ["user", "mnt", "net", "pid", "ipc", "uts", "cgroup", "time"];
+
+/// What the first process and its keeper have between them.
+pub(super) struct Lines {
+    pub(super) keeper: UnixStream,
+    pub(super) faults: OwnedFd,
+    pub(super) last_words: OwnedFd,
+}
+
+pub(super) fn read_words(words: &[u8]) -> Option<(Exit, u32)> {
+    let (status, orphans) = words.split_first_chunk::<4>()?;
+    let orphans = u32::from_le_bytes(orphans.try_into().ok()?);
+    Some((sys::exit_from_raw(i32::from_le_bytes(*status)), orphans))
+}
+
+/// The whole life of the first process.
+pub(super) fn live(room: &Room, order: &Order, filters: &Filters, streams: Streams, lines: Lines) -> ! {
+    let Lines { mut keeper, faults, last_words } = lines;
+    let fail = |fault: Fault| -> ! {
+        let _ = rustix::io::write(&faults, &fault.to_bytes());
+        sys::end(1)
+    };
+    if let Err(fault) = make(room, &order.hostname, &mut keeper) {
+        fail(fault);
+    }
+    let job = match sys::fork(0) {
+        Ok(Some(job)) => job,
+        Ok(None) => {
+            let Err(fault) = payload::become_job(room, order, filters, &streams);
+            fail(fault)
+        }
+        Err(error) => fail(Fault::at(Stage::Exec)(error)),
+    };
+    // From here on only the job holds these: what reports faults closes when its program runs.
+    drop((faults, streams));
+    if payload::give_up_rights().is_err() || let_go_of_streams().is_err() {
+        sys::end(1);
+    }
+    let (status, orphans) = outlive(job.pid.as_raw_pid());
+    let mut words = [0; WORDS_BYTES];
+    words[..4].copy_from_slice(&status.to_le_bytes());
+    words[4..].copy_from_slice(&orphans.to_le_bytes());
+    let _ = rustix::io::write(&last_words, &words);
+    sys::end(0)
+}
+
+/// Everything that only the mighty can do: its own users, its own root, its own network.
+fn make(room: &Room, hostname: &str, keeper: &mut UnixStream) -> Result<(), Fault> {
+    let ids = Fault::of(Stage::Ids);
+    // Whoever maps our users must be able to open our files in /proc.
+    set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(&ids)?;
+    let mut word = [0];
+    keeper.write_all(&word).and_then(|()| keeper.read_exact(&mut word)).map_err(Fault::at(Stage::Silent))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(&ids)?;
+    sys::leave_keyring();
+    // Without the right to change groups there are none that root left.
+    let _ = set_thread_groups(&[]);
+    let (user, group) = (Uid::from_raw(INSIDE_ID), Gid::from_raw(INSIDE_ID));
+    set_thread_res_gid(group, group, group).map_err(&ids)?;
+    set_thread_res_uid(user, user, user).map_err(&ids)?;
+    end_with(keeper).map_err(&ids)?;
+    root::build(room, hostname)?;
+    sys::raise_loopback().map_err(Fault::at(Stage::Network))?;
+    rustix::system::sethostname(hostname.as_bytes()).map_err(Fault::of(Stage::Network))?;
+    for kind in FORBIDDEN {
+        let _ = std::fs::write(format!("/proc/sys/user/max_{kind}_namespaces"), "0");
+    }
+    root::freeze()
+}
+
+/// Dies when the keeper does, and at once when it is dead already. A change of the user would undo it.
+fn end_with(keeper: &UnixStream) -> rustix::io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    let mut line = [PollFd::new(keeper, PollFlags::RDHUP)];
+    match poll(&mut line, Some(&Timespec::default()))? {
+        0 => Ok(()),
+        _ => Err(Errno::SRCH),
+    }
+}
+
+/// The job's streams end when the job's own ends do.
+fn let_go_of_streams() -> rustix::io::Result<()> {
+    let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)
+}
+
+/// Waits for the job, then ends and counts what it left behind.
+fn outlive(job: i32) -> (i32, u32) {
+    let mut status = 0;
+    while let Some((pid, raw)) = sys::await_child() {
+        if pid == job {
+            status = raw;
+            break;
+        }
+    }
+    let everybody = rustix::process::Pid::INIT;
+    debug_assert_eq!(getpid(), everybody);
+    let mut orphans = 0;
+    while sys::kill_all() {
+        while sys::await_child().is_some() {
+            orphans += 1;
+        }
+    }
+    (status, orphans)
+}

@@ -1,0 +1,145 @@
+//! The job itself, up to the moment at which its program begins: streams, limits, folder, no rights, the filter.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
+
+use super::filter::Filters;
+use super::spawn::Streams;
+use super::{Fault, Room, Stage};
+use crate::exec::sys;
+use crate::model::CommandLine;
+
+/// How much rather than anything else a job is killed where memory is short; of 1000.
+const FIRST_TO_GO: &str = "500";
+const CORE_BYTES: u64 = 0;
+const LOCKED_BYTES: u64 = 64 << 10;
+
+/// What is to be executed, in the words of the kernel: made before the fork, so that it cannot fail after it.
+#[derive(Debug)]
+pub(crate) struct Order {
+    programs: Vec<CString>,
+    argv: Vec<CString>,
+    env: Vec<CString>,
+    folder: CString,
+    /// What the job takes for the name of its machine.
+    pub(super) hostname: String,
+}
+
+impl Order {
+    /// None when a word contains a NUL byte, or there is no word.
+    pub(crate) fn new(
+        command: &CommandLine,
+        env: &[(&str, &str)],
+        folder: &str,
+        hostname: String,
+    ) -> Option<Self> {
+        let word = |text: &str| CString::new(text).ok();
+        let argv: Vec<&str> = match command {
+            CommandLine::Shell(line) => vec!["/bin/sh", "-c", line],
+            CommandLine::Argv(argv) => argv.iter().map(String::as_str).collect(),
+        };
+        let program = *argv.first()?;
+        let path =
+            env.iter().find(|(name, _)| *name == "PATH").map_or(crate::exec::env::DEFAULT_PATH, |it| it.1);
+        let programs: Option<Vec<_>> = match program {
+            "" => return None,
+            _ if program.contains('/') => Some(vec![word(program)?]),
+            _ => path
+                .split(':')
+                .map(|place| word(&format!("{}/{program}", if place.is_empty() { "." } else { place })))
+                .collect(),
+        };
+        Some(Self {
+            programs: programs?,
+            argv: argv.into_iter().map(word).collect::<Option<_>>()?,
+            env: env.iter().map(|(name, value)| word(&format!("{name}={value}"))).collect::<Option<_>>()?,
+            folder: word(folder)?,
+            hostname,
+        })
+    }
+}
+
+/// Becomes the job's program, or says why not.
+pub(super) fn become_job(
+    room: &Room,
+    order: &Order,
+    filters: &Filters,
+    streams: &Streams,
+) -> Result<Infallible, Fault> {
+    let limits = Fault::of(Stage::Limits);
+    rustix::process::setsid().map_err(&limits)?;
+    take_streams(streams).map_err(&limits)?;
+    sys::close_all_on_exec();
+    let _ = std::fs::write("/proc/self/oom_score_adj", FIRST_TO_GO);
+    for (what, most) in [
+        (Resource::Core, CORE_BYTES),
+        (Resource::Nofile, room.open_files),
+        (Resource::Nproc, room.processes),
+        (Resource::Memlock, LOCKED_BYTES),
+    ] {
+        limit(what, most).map_err(&limits)?;
+    }
+    rustix::process::umask(Mode::WGRP | Mode::WOTH);
+    rustix::process::chdir(&order.folder).map_err(Fault::of(Stage::Folder))?;
+    give_up_rights().map_err(Fault::of(Stage::Rights))?;
+    filters.apply().map_err(|()| Fault { stage: Stage::Filter, errno: libc::EINVAL })?;
+    Err(Fault::of(Stage::Exec)(execute(order)))
+}
+
+/// As `execvp` does: the first program that is there, and what was wrong with one that may not be executed.
+fn execute(order: &Order) -> Errno {
+    let mut refused = None;
+    for program in &order.programs {
+        let error = sys::execve(program, &order.argv, &order.env);
+        match Errno::from_io_error(&error).unwrap_or(Errno::IO) {
+            Errno::NOENT | Errno::NOTDIR => {}
+            Errno::ACCESS => refused = Some(Errno::ACCESS),
+            other => return other,
+        }
+    }
+    refused.unwrap_or(Errno::NOENT)
+}
+
+/// A limit, as low as asked for and no higher than we have it.
+fn limit(what: Resource, most: u64) -> rustix::io::Result<()> {
+    let hard = rustix::process::getrlimit(what).maximum.map_or(most, |had| had.min(most));
+    setrlimit(what, Rlimit { current: Some(hard), maximum: Some(hard) })
+}
+
+fn take_streams(streams: &Streams) -> rustix::io::Result<()> {
+    match &streams.stdin {
+        Some(stdin) => rustix::stdio::dup2_stdin(stdin)?,
+        None => rustix::stdio::dup2_stdin(&rustix::fs::open("/dev/null", OFlags::RDONLY, Mode::empty())?)?,
+    }
+    rustix::stdio::dup2_stdout(&streams.stdout)?;
+    rustix::stdio::dup2_stderr(&streams.stderr)
+}
+
+/// No capability, now or ever: the sets are emptied, nothing that is executed can fill them.
+pub(super) fn give_up_rights() -> rustix::io::Result<()> {
+    use rustix::thread;
+    let locked = CapabilitiesSecureBits::NO_ROOT
+        | CapabilitiesSecureBits::NO_ROOT_LOCKED
+        | CapabilitiesSecureBits::NO_SETUID_FIXUP
+        | CapabilitiesSecureBits::NO_SETUID_FIXUP_LOCKED
+        | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE
+        | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED;
+    thread::set_capabilities_secure_bits(locked)?;
+    for number in 0..64 {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        match thread::remove_capability_from_bounding_set(one) {
+            Ok(()) => {}
+            Err(Errno::INVAL) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    thread::clear_ambient_capability_set()?;
+    let none = CapabilitySet::empty();
+    thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+    thread::set_no_new_privs(true)
+}

@@ -1,0 +1,154 @@
+//! The keeper's side of a room: its first process, whose users it maps and whose end it can read.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Fault, INSIDE_ID, Order, Room, Stage, filter, init};
+use crate::exec::sys;
+use crate::model::Exit;
+
+/// Every namespace but the one of control groups, which comes after the first process has been put into its group.
+const NAMESPACES: i32 = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP;
+
+/// Longest that making a room may take: then something holds it up, and its slot is wanted.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The first process of a room, which waits for the job and takes everything with it when it goes.
+#[derive(Debug)]
+pub(crate) struct Inmate {
+    pub(crate) pid: Pid,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) last_words: LastWords,
+}
+
+/// How the job left, told by the first process of its room.
+#[derive(Debug)]
+pub(crate) struct LastWords(OwnedFd);
+
+impl LastWords {
+    /// The job's exit and how many processes outlived it; none when the first process was killed before it could tell.
+    pub(crate) fn read(&self) -> Option<(Exit, u32)> {
+        let mut words = [0; init::WORDS_BYTES];
+        let got = rustix::io::read(&self.0, &mut words).ok()?;
+        init::read_words(words.get(..got)?)
+    }
+}
+
+/// The ends of a job's pipes: ours, and the job's own.
+#[derive(Debug)]
+pub(crate) struct Pipes {
+    pub(crate) stdin: Option<OwnedFd>,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+    pub(crate) theirs: Streams,
+}
+
+/// The job's own ends.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    /// None for no input.
+    pub(crate) stdin: Option<OwnedFd>,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+}
+
+impl Pipes {
+    /// Pipes for output, and for input when it is wanted.
+    pub(crate) fn new(with_input: bool) -> Result<Self, Errno> {
+        let pipe = || pipe_with(PipeFlags::CLOEXEC);
+        let (their_stdin, stdin) = match with_input {
+            true => pipe().map(|(theirs, ours)| (Some(theirs), Some(ours)))?,
+            false => (None, None),
+        };
+        let ((stdout, their_stdout), (stderr, their_stderr)) = (pipe()?, pipe()?);
+        let theirs = Streams { stdin: their_stdin, stdout: their_stdout, stderr: their_stderr };
+        Ok(Self { stdin, stdout, stderr, theirs })
+    }
+}
+
+/// Makes a room and starts the job in it. When this returns, its program runs.
+///
+/// # Errors
+/// [`Fault`]; then nothing of it is left.
+pub(crate) fn enter(room: &Room, order: &Order, pipes: Pipes) -> Result<(Inmate, Pipes), Fault> {
+    let filters = filter::programs().ok_or(Fault { stage: Stage::Filter, errno: libc::EINVAL })?;
+    let (ours, theirs) = UnixStream::pair().map_err(Fault::at(Stage::Namespaces))?;
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(Fault::of(Stage::Namespaces));
+    let (faults, their_faults) = pipe()?;
+    let (last_words, their_words) = pipe()?;
+    let Some(child) = sys::fork(NAMESPACES as u64).map_err(Fault::at(Stage::Namespaces))? else {
+        // An end of ours that stayed open there would keep the job waiting for the end of its input.
+        let Pipes { theirs: streams, stdin, stdout, stderr } = pipes;
+        drop((ours, faults, last_words, stdin, stdout, stderr));
+        let lines = init::Lines { keeper: theirs, faults: their_faults, last_words: their_words };
+        init::live(room, order, filters, streams, lines);
+    };
+    drop((theirs, their_faults, their_words));
+    let last_words = LastWords(last_words);
+    match settle(room, child.pid, ours, &faults) {
+        Ok(()) => Ok((Inmate { pid: child.pid, pidfd: child.pidfd, last_words }, pipes)),
+        Err(fault) => {
+            let _ = kill_process(child.pid, Signal::KILL);
+            while matches!(sys::reap(Some(child.pid)), Ok(sys::Waited::NoneDead)) {
+                let mut dead = [PollFd::new(&child.pidfd, PollFlags::IN)];
+                let _ = poll(&mut dead, None);
+            }
+            Err(fault)
+        }
+    }
+}
+
+/// Maps the users, lets the first process go on, and hears what became of it.
+fn settle(room: &Room, pid: Pid, mut line: UnixStream, faults: &OwnedFd) -> Result<(), Fault> {
+    line.set_read_timeout(Some(PATIENCE)).map_err(Fault::at(Stage::Ids))?;
+    let mut ready = [0];
+    // When it is gone already, it has said why.
+    if line.read_exact(&mut ready).is_ok() {
+        map_users(room, pid).map_err(Fault::at(Stage::Ids))?;
+        let _ = line.write_all(&ready);
+    }
+    let mut told = [PollFd::new(faults, PollFlags::IN)];
+    let patience = Timespec::try_from(PATIENCE).ok();
+    if matches!(poll(&mut told, patience.as_ref()), Ok(0)) {
+        return Err(Fault { stage: Stage::Silent, errno: libc::ETIMEDOUT });
+    }
+    let mut words = [0; Fault::BYTES];
+    loop {
+        return match rustix::io::read(faults, &mut words) {
+            Ok(0) => Ok(()),
+            Ok(got) => {
+                Err(Fault::from_bytes(&words[..got])
+                    .unwrap_or(Fault { stage: Stage::Silent, errno: libc::EIO }))
+            }
+            Err(Errno::INTR) => continue,
+            Err(errno) => Err(Fault::of(Stage::Silent)(errno)),
+        };
+    }
+}
+
+fn map_users(room: &Room, pid: Pid) -> std::io::Result<()> {
+    let file = |name: &str| format!("/proc/{}/{name}", pid.as_raw_pid());
+    let (user, group) = room.outer;
+    if !rustix::process::geteuid().is_root() {
+        // Whoever may not change groups must say that the room cannot, either.
+        match std::fs::write(file("setgroups"), "deny") {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    std::fs::write(file("gid_map"), format!("{INSIDE_ID} {group} 1"))?;
+    std::fs::write(file("uid_map"), format!("{INSIDE_ID} {user} 1"))
+}
