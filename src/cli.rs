@@ -33,6 +33,7 @@ mod token;
 pub use client::{Client, is_over};
 pub use exit::Failure;
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::FromArgMatches;
@@ -48,9 +49,13 @@ pub fn main() -> i32 {
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
-            // Nothing can be said where even this cannot be written.
-            let _ = error.print();
-            return error.exit_code();
+            return match error.print() {
+                Err(unwritten) if !error.use_stderr() && unwritten.kind() != ErrorKind::BrokenPipe => {
+                    Failure::unwritten("standard output", &unwritten).report()
+                }
+                // Nothing can be said where even this cannot be written.
+                _ => error.exit_code(),
+            };
         }
     };
     style::choose(cli.global.color.unwrap_or_default());

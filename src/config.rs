@@ -24,8 +24,8 @@ mod units;
 pub use admission::AdmissionSection;
 pub use check::{Mistake, mistakes};
 pub use client::{
-    ClientConfig, ClientFlags, DEFAULT_SERVER, MAX_REQUEST_TIMEOUT_MS, check_context_name, check_server,
-    unknown_context,
+    ClientConfig, ClientFlags, DEFAULT_SERVER, MAX_REQUEST_TIMEOUT_MS, check_context_name, check_no_password,
+    check_server, unknown_context,
 };
 pub use file::parse as parse_file;
 pub use origin::{Origin, Sourced};
@@ -36,7 +36,7 @@ pub use sections::{
     ServerSection, StoreSection,
 };
 pub use show::{Setting, of_client as client_settings, of_node as node_settings};
-pub use token::{check_token, read_token};
+pub use token::{check_token, is_open_to_others, read_token};
 pub use units::{
     Bind, ByteCount, ColorWhen, Durability, JobUser, List, LogFilter, LogFormat, Millis, OptionalMillis,
     OutputForm, StoreKind,

@@ -48,11 +48,11 @@ pub async fn api(args: &ApiArgs, client: &Client, global: &Global) -> Result<i32
             break;
         }
     }
-    out.close().await;
+    let written = out.close().await;
     match cut {
         Some(failure) => Err(failure),
         None if status >= 400 => Err(failure_of(status, &kept.into())),
-        None => Ok(0),
+        None => written.map(|()| 0),
     }
 }
 
@@ -122,8 +122,8 @@ async fn paginate(first: &Raw, client: &Client, global: &Global) -> Result<i32, 
     let out = Sink::stdout();
     let done = pages(first, client, global.looks.form == OutputForm::Jsonl, &out).await;
     // What came before a failure stands before its line.
-    out.close().await;
-    done.map(|()| 0)
+    let written = out.close().await;
+    done.and(written).map(|()| 0)
 }
 
 async fn pages(first: &Raw, client: &Client, lines: bool, out: &Sink) -> Result<(), Failure> {

@@ -31,10 +31,7 @@ pub async fn run(args: &BenchArgs, global: &Global) -> i32 {
         Ok(report) if global.said_form() == Some(OutputForm::Json) => {
             print_json(&report).map_or_else(|failure| failure.report(), |()| 0)
         }
-        Ok(report) => {
-            print(&report.to_string());
-            0
-        }
+        Ok(report) => print(&report.to_string()).map_or_else(|failure| failure.report(), |()| 0),
         Err(error) => Failure::new(1, error.to_string()).report(),
     }
 }

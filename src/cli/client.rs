@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use awc::ClientResponse;
 use awc::error::PayloadError;
-use awc::http::Method;
 use awc::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use awc::http::{Method, StatusCode};
 use bytes::Bytes;
 use callboard_actors::clock;
+use callboard_actors::model::access::{TOKEN_ID_DIGITS, TOKEN_PREFIX};
 use futures_util::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::exit::{Failure, NO_ANSWER};
-use crate::http::api::{JobBody, JobListBody, NoBody, ProblemBody, StdinAnswer, SubmitBody, VersionBody};
+use crate::config::Role;
+use crate::http::api::{
+    HealthBody, JobBody, JobListBody, NoBody, ProblemBody, QueueBody, StdinAnswer, SubmitBody, VersionBody,
+};
 
 mod body;
 mod output;
@@ -56,13 +60,22 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str, wait: Duration) -> awc::ClientRequest {
-        log::info!("{method} {}{path}", self.base);
-        let timeout = self.patience.saturating_add(wait);
-        let request = self.http.request(method, format!("{}{path}", self.base)).timeout(timeout);
+        let request = self.bare_request(method, path, wait);
         match &self.token {
             Some(token) => request.insert_header((AUTHORIZATION, format!("Bearer {token}"))),
             None => request,
         }
+    }
+
+    /// A question that everybody may ask.
+    fn open_request(&self, path: &str) -> awc::ClientRequest {
+        self.bare_request(Method::GET, path, Duration::ZERO)
+    }
+
+    fn bare_request(&self, method: Method, path: &str, wait: Duration) -> awc::ClientRequest {
+        log::info!("{method} {}{path}", self.base);
+        let timeout = self.patience.saturating_add(wait);
+        self.http.request(method, format!("{}{path}", self.base)).timeout(timeout)
     }
 
     fn unreachable(&self, error: &dyn std::fmt::Display) -> Failure {
@@ -89,9 +102,18 @@ impl Client {
     /// Sends a request and reads its answer; an answer that is no success is a failure with the server's own words.
     async fn answer(
         &self,
-        mut request: awc::ClientRequest,
+        request: awc::ClientRequest,
         body: Option<(&'static str, Bytes)>,
     ) -> Result<Bytes, Failure> {
+        self.answered(request, body).await.map(|(_, body)| body)
+    }
+
+    /// The same with the status of the success.
+    async fn answered(
+        &self,
+        mut request: awc::ClientRequest,
+        body: Option<(&'static str, Bytes)>,
+    ) -> Result<(StatusCode, Bytes), Failure> {
         let mut bytes = Bytes::new();
         if let Some((kind, body)) = body {
             request = request.insert_header((CONTENT_TYPE, kind));
@@ -100,13 +122,16 @@ impl Client {
         let mut answer = request.send_body(bytes).await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
         let body = self.whole(&mut answer).await?;
-        if status.is_success() { Ok(body) } else { Err(failure_of(status.as_u16(), &body)) }
+        if status.is_success() { Ok((status, body)) } else { Err(failure_of(status.as_u16(), &body)) }
     }
 
     fn decode<T: DeserializeOwned>(&self, body: &Bytes) -> Result<T, Failure> {
-        serde_json::from_slice(body).map_err(|error| {
-            Failure::new(NO_ANSWER, format!("{} does not answer like a callboard: {error}", self.base))
-        })
+        serde_json::from_slice(body).map_err(|error| self.stranger(error))
+    }
+
+    /// What answers is no callboard.
+    fn stranger(&self, why: impl std::fmt::Display) -> Failure {
+        Failure::new(NO_ANSWER, format!("{} does not answer like a callboard: {why}", self.base))
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str, wait: Duration) -> Result<T, Failure> {
@@ -142,14 +167,30 @@ impl Client {
         self.answer(request, Some(json(body)?)).await.map(drop)
     }
 
-    /// Stops (`pause`) or resumes (`resume`) the starting of jobs.
+    /// Stops (`pause`) or resumes (`resume`) the starting of jobs. A failure when the answer does not say that it is so.
     pub async fn queue(&self, verb: &str) -> Result<(), Failure> {
-        self.post_only(&format!("/v1/queue/{verb}"), &NoBody {}).await
+        let request = self.request(Method::POST, &format!("/v1/queue/{verb}"), Duration::ZERO);
+        let body = self.answer(request, Some(json(&NoBody {})?)).await?;
+        match self.decode::<QueueBody>(&body)? {
+            answer if answer.paused == (verb == "pause") => Ok(()),
+            answer => Err(self.stranger(format!("it says paused: {}", answer.paused))),
+        }
     }
 
-    /// Whether the server says that it is ready; a failure when it says why not.
+    /// Whether it is one of ours that answers. It needs no token, and so is shown none.
+    pub async fn known(&self) -> Result<(), Failure> {
+        let body = self.answer(self.open_request("/health"), None).await?;
+        let health: HealthBody = self.decode(&body)?;
+        match Role::named(&health.service) {
+            Some(_) if health.status == "healthy" => Ok(()),
+            _ => Err(self.stranger(format!("`{}` is {}", health.service, health.status))),
+        }
+    }
+
+    /// Whether the server says that it is ready; a failure when it says why not. It needs no token, and so is shown none:
+    /// one that does not do must not make it look unready.
     pub async fn ready(&self) -> Result<(), Failure> {
-        self.answer(self.request(Method::GET, "/readyz", Duration::ZERO), None).await.map(drop)
+        self.answer(self.open_request("/readyz"), None).await.map(drop)
     }
 
     /// One job, perhaps after its end.
@@ -195,8 +236,15 @@ impl Client {
 
     /// Forgets a job.
     pub async fn delete(&self, id: &str) -> Result<(), Failure> {
-        let path = format!("/v1/jobs/{}", path_safe(id)?);
-        self.answer(self.request(Method::DELETE, &path, Duration::ZERO), None).await.map(drop)
+        self.gone(&format!("/v1/jobs/{}", path_safe(id)?)).await
+    }
+
+    /// Deletes what is at a path. Only the answer that a callboard gives says that it is gone.
+    async fn gone(&self, path: &str) -> Result<(), Failure> {
+        match self.answered(self.request(Method::DELETE, path, Duration::ZERO), None).await? {
+            (StatusCode::NO_CONTENT, _) => Ok(()),
+            (status, _) => Err(self.stranger(format!("it says {status}, not that it is deleted"))),
+        }
     }
 
     /// Hands over a piece of input.
@@ -256,7 +304,35 @@ pub fn failure_of(status: u16, body: &Bytes) -> Failure {
 }
 
 /// An id as a user wrote it, if it can stand in a path.
-fn path_safe(id: &str) -> Result<&str, Failure> {
+pub fn path_safe(id: &str) -> Result<&str, Failure> {
     let fine = !id.is_empty() && id.len() <= 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-    if fine { Ok(id) } else { Err(Failure::new(3, format!("`{id}` is no job id"))) }
+    if fine { Ok(id) } else { Err(Failure::new(3, format!("{} is no job id", quoted(id)))) }
+}
+
+/// Longest part of what should be an id that is repeated: as long as the id of a job.
+const QUOTED_CHARS: usize = 36;
+
+/// What somebody wrote for an id, as a message may repeat it: of a token that stands where an id should, no secret, because
+/// messages are kept and passed on.
+pub fn named(id: &str) -> String {
+    match (id.strip_prefix(TOKEN_PREFIX), token_id(id)) {
+        (Some(_), Some(id)) => format!("{TOKEN_PREFIX}{id}_…"),
+        (Some(_), None) => format!("{TOKEN_PREFIX}…"),
+        (None, _) => match id.char_indices().nth(QUOTED_CHARS) {
+            Some((end, _)) => format!("{}…", &id[..end]),
+            None => id.to_owned(),
+        },
+    }
+}
+
+/// The same in a sentence.
+pub fn quoted(id: &str) -> String {
+    let hint = token_id(id).map(|id| format!(" (a token; its id is {id})")).unwrap_or_default();
+    format!("`{}`{hint}", named(id))
+}
+
+/// The id in what looks like a token.
+fn token_id(text: &str) -> Option<&str> {
+    let (id, _) = text.strip_prefix(TOKEN_PREFIX)?.split_once('_')?;
+    (id.len() == TOKEN_ID_DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
 }

@@ -1,6 +1,6 @@
 //! The client's commands, one function each.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 use callboard_actors::clock;
@@ -23,7 +23,9 @@ use super::stats::stats;
 use super::style::plain;
 use super::submit::submit;
 use super::{contexts, ops, run, settings, table, token};
-use crate::config::{DEFAULT_SERVER, Environment, Origin, OutputForm, check_server, check_token, read_token};
+use crate::config::{
+    DEFAULT_SERVER, Environment, Origin, OutputForm, check_server, check_token, is_open_to_others, read_token,
+};
 use crate::http::api::{CancelBody, JobBody, NoBody, VersionBody};
 
 type Outcome = Result<i32, Failure>;
@@ -36,8 +38,8 @@ pub async fn run(command: &Command, global: &Global, environment: &Environment) 
         Command::Context(command) => contexts::run(command, global, environment).await,
         Command::Man(args) => man(args.dir.as_deref()),
         Command::Help(args) => help(&args.words),
-        Command::Openapi => Ok(ops::openapi()),
-        Command::Completions { shell } => Ok(ops::completions(*shell)),
+        Command::Openapi => ops::openapi(),
+        Command::Completions { shell } => ops::completions(*shell),
         command => match client(global) {
             Ok(client) => talk(command, &client, global, environment).await,
             Err(failure) => Err(failure),
@@ -63,6 +65,14 @@ pub fn client(global: &Global) -> Result<Client, Failure> {
         Some(token) => Some(check_token(token, "CALLBOARD_TOKEN")).transpose(),
         None => global.token_file.as_deref().map(read_token).transpose(),
     };
+    // A token that was said itself has no file, and the settings then name none.
+    let open = global.token_file.as_deref().filter(|path| !global.quiet && is_open_to_others(path));
+    if let Some(path) = open {
+        let path = path.display();
+        exit::say(&format!(
+            "warning: others than its owner may read or change the token in {path}: chmod 600 {path}"
+        ));
+    }
     let token = token.map_err(|error| Failure::config(&error))?;
     let server = global.server.as_deref().unwrap_or(DEFAULT_SERVER);
     check_server(server).map_err(|why| match &global.server_origin {
@@ -120,21 +130,30 @@ async fn talk(command: &Command, client: &Client, global: &Global, environment: 
     }
 }
 
-/// Writes text and a line end on standard output. A reader that has gone away is no failure.
-pub fn print(text: &str) {
-    put(&format!("{text}\n"));
+/// Writes text and a line end on standard output. A reader that has gone away is no failure; one that cannot take it is.
+pub fn print(text: &str) -> Result<(), Failure> {
+    put(&format!("{text}\n"))
 }
 
-/// Writes text as it is on standard output. A reader that has gone away is no failure.
-pub fn put(text: &str) {
-    // A reader that has gone away hears nothing.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+/// Writes text as it is on standard output. A reader that has gone away is no failure; one that cannot take it is.
+pub fn put(text: &str) -> Result<(), Failure> {
+    heard(text).map(drop)
+}
+
+/// The same, and whether there is still a reader.
+pub fn heard(text: &str) -> Result<bool, Failure> {
+    let mut out = std::io::stdout().lock();
+    // Flushed here: what is written at the end of the process tells nobody that it failed.
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::unwritten("standard output", &error)),
+    }
 }
 
 /// Writes one JSON value on a line of standard output.
 pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    put(&render::json_line(value)?);
-    Ok(())
+    put(&render::json_line(value)?)
 }
 
 /// Rows in the form that was asked for. `several` says whether there could be more than one.
@@ -144,8 +163,7 @@ pub fn print_rows<R: Serialize>(
     several: bool,
     global: &Global,
 ) -> Result<(), Failure> {
-    put(&render::rows(rows, columns, several, &global.looks)?);
-    Ok(())
+    put(&render::rows(rows, columns, several, &global.looks)?)
 }
 
 /// Jobs in the form that was asked for; each as this text where none was.
@@ -158,8 +176,7 @@ pub fn print_jobs(
     if !global.looks.usual() {
         return print_rows(jobs, table::JOBS, several, global);
     }
-    jobs.iter().for_each(|job| print(&text(job)));
-    Ok(())
+    put(&jobs.iter().map(|job| text(job) + "\n").collect::<String>())
 }
 
 async fn list(args: &ListArgs, client: &Client, global: &Global) -> Outcome {
@@ -222,7 +239,7 @@ async fn cancel(args: &CancelArgs, client: &Client, global: &Global) -> Outcome 
     }
     let ended = tried.done.len() - cancelled.len();
     let ended = if ended > 0 { format!(" ({ended} already finished)") } else { String::new() };
-    print(&format!("Cancelled {} of {} jobs{ended}", cancelled.len(), tried.asked));
+    print(&format!("Cancelled {} of {} jobs{ended}", cancelled.len(), tried.asked))?;
     Ok(tried.code)
 }
 
@@ -254,7 +271,7 @@ async fn delete(ids: &Ids, client: &Client, global: &Global) -> Outcome {
     });
     let forgotten = forgotten.await?;
     if global.looks.usual() {
-        print(&format!("Deleted {} of {} jobs", forgotten.done.len(), forgotten.asked));
+        print(&format!("Deleted {} of {} jobs", forgotten.done.len(), forgotten.asked))?;
     } else {
         print_rows(&forgotten.done, DELETED, forgotten.asked > 1, global)?;
     }
@@ -264,7 +281,7 @@ async fn delete(ids: &Ids, client: &Client, global: &Global) -> Outcome {
 async fn version(client: &Client, global: &Global) -> Outcome {
     let own = env!("CARGO_PKG_VERSION");
     if global.quiet && !global.json {
-        print(own);
+        print(own)?;
         return Ok(0);
     }
     let server: Option<VersionBody> = client.version().await.ok();
@@ -273,6 +290,6 @@ async fn version(client: &Client, global: &Global) -> Outcome {
         return Ok(0);
     }
     let server = server.map_or_else(|| "no answer".into(), |server| plain(&server.version));
-    print(&format!("callboard {own} (server: {server})"));
+    print(&format!("callboard {own} (server: {server})"))?;
     Ok(0)
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::args::{ContextCommand, Global};
-use super::commands::{print, print_rows};
+use super::commands::{print_rows, put};
 use super::exit::{CONFIG, Failure, USAGE};
 use super::render::{Cell, Column};
 use super::style::plain;
@@ -163,8 +163,7 @@ fn said(name: &str, text: &str, global: &Global, environment: &Environment) -> R
 
 fn print_or(rows: &[Shown], text: &str, global: &Global) -> Result<(), Failure> {
     if global.looks.usual() {
-        text.lines().for_each(|line| print(&plain(line)));
-        return Ok(());
+        return put(&text.lines().map(|line| plain(line) + "\n").collect::<String>());
     }
     print_rows(rows, CONTEXTS, false, global)
 }

@@ -27,11 +27,11 @@ pub async fn run(args: &DemoArgs, environment: &Environment) -> i32 {
         Ok(demo) => demo,
         Err(error) => return Failure::node(&error).report(),
     };
-    greet(&demo);
-    let code = match show(&mut demo, &mut signals, args.exit, Board::new(environment)).await {
-        Ok(code) => code,
-        Err(failure) => failure.report(),
+    let shown = match greet(&demo) {
+        Ok(()) => show(&mut demo, &mut signals, args.exit, Board::new(environment)).await,
+        Err(failure) => Err(failure),
     };
+    let code = shown.unwrap_or_else(|failure| failure.report());
     tokio::select! {
         () = stop(demo) => code,
         () = signals.next() => INTERRUPTED,
@@ -66,7 +66,7 @@ async fn show(
     print(&match surprises.len() {
         0 => format!("all {jobs} jobs ended as planned"),
         some => format!("{some} of {jobs} jobs did not end as planned"),
-    });
+    })?;
     if !exit {
         exit::say(&format!("still serving at {}; Ctrl-C ends it", demo.url));
         tokio::select! {
@@ -82,7 +82,7 @@ async fn died(node: &mut Node) -> Failure {
 }
 
 /// Where to look, and what to try.
-fn greet(demo: &Demo) {
+fn greet(demo: &Demo) -> Result<(), Failure> {
     let url = &demo.url;
     if let Some(port) = demo.taken {
         exit::say(&format!("port {port} is in use, so the demo has taken a free one"));
@@ -94,7 +94,7 @@ fn greet(demo: &Demo) {
          \x20 health   {url}/health\n\
          \x20 API      {url}/openapi.json\n\
          \x20 try      callboard --server {url} list\n"
-    ));
+    ))
 }
 
 /// Where the jobs are shown.
@@ -136,7 +136,8 @@ impl Board {
         for (shown, told) in jobs.iter().zip(&mut self.told) {
             if *told != shown.job.status {
                 told.clone_from(&shown.job.status);
-                print(&line(shown));
+                // The line at the end says whether it can be written.
+                let _ = print(&line(shown));
             }
         }
     }

@@ -38,10 +38,16 @@ pub async fn events(args: &EventsArgs, client: &Client, global: &Global) -> Resu
             Err(_) => false,
         }
     });
-    let end = read.await;
+    // Nothing may happen for long after nobody reads any more.
+    let end = tokio::select! {
+        end = read => end,
+        () = out.ended() => Ok(EventsEnd::Left),
+    };
     // What came before a failure stands before its line.
-    out.close().await;
-    match end? {
+    let written = out.close().await;
+    let end = end?;
+    written?;
+    match end {
         EventsEnd::Over if args.follow => Err(went_away(last.as_deref())),
         EventsEnd::Over | EventsEnd::Left => Ok(0),
     }

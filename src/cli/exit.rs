@@ -60,6 +60,17 @@ impl Failure {
         Self::new(code, error.to_string())
     }
 
+    /// A stream that cannot be written, so that somebody misses what was asked for.
+    pub fn unwritten(stream: &str, error: &std::io::Error) -> Self {
+        Self::new(1, format!("{stream} cannot be written: {error}"))
+    }
+
+    /// The same with what is to be known beside it.
+    #[must_use]
+    pub fn with(self, more: &str) -> Self {
+        Self { message: format!("{}; {more}", self.message), ..self }
+    }
+
     /// The same where the exit code is a job's: the client's own failures must not be taken for it.
     pub fn of_pass_through(self) -> Self {
         let kept = self.code == USAGE || self.code > 128;

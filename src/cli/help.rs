@@ -1,6 +1,6 @@
 //! `help`: of a command what its `--help` says, of a topic what the documents say of it. Both have one source.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use super::args;
 use super::commands::print;
@@ -17,7 +17,7 @@ pub fn help(words: &[String]) -> Result<i32, Failure> {
     if let [word] = words
         && let Some(topic) = TOPICS.iter().find(|topic| topic.name == word)
     {
-        print(&topic.text());
+        print(&topic.text())?;
         return Ok(0);
     }
     let mut found = &mut command;
@@ -34,7 +34,13 @@ pub fn help(words: &[String]) -> Result<i32, Failure> {
         // It was found just now.
         found = found.find_subcommand_mut(word).ok_or_else(|| Failure::new(USAGE, "no such command"))?;
     }
-    // A reader that has gone away needs no help; one that is no terminal gets no colour.
-    let _ = anstream::stdout().write_all(found.render_long_help().ansi().to_string().as_bytes());
-    Ok(0)
+    // One that is no terminal gets no colour.
+    let text = found.render_long_help().ansi().to_string();
+    let mut out = anstream::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::unwritten("standard output", &error))
+        }
+        _ => Ok(0),
+    }
 }

@@ -7,7 +7,7 @@ use wildmatch::WildMatch;
 
 use super::args::{Global, HistoryArgs};
 use super::client::{Client, encode};
-use super::commands::{print_rows, put};
+use super::commands::{heard, print_rows};
 use super::exit::{self, Failure, USAGE};
 use super::{render, table};
 use crate::config::OutputForm;
@@ -58,7 +58,9 @@ async fn list(args: &HistoryArgs, mut pages: Pages, client: &Client, global: &Gl
         if whole {
             held.extend(jobs);
         } else if !jobs.is_empty() {
-            put(&render::rows(&jobs, table::JOBS, true, &looks)?);
+            if !heard(&render::rows(&jobs, table::JOBS, true, &looks)?)? {
+                return Ok(());
+            }
             looks = looks.continued();
         }
         if shown >= args.limit {

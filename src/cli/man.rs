@@ -13,7 +13,7 @@ pub fn man(dir: Option<&Path>) -> Result<i32, Failure> {
         None => {
             let mut page = Vec::new();
             clap_mangen::Man::new(command).render(&mut page).map_err(|error| cannot(None, &error))?;
-            put(&String::from_utf8_lossy(&page));
+            put(&String::from_utf8_lossy(&page))?;
         }
         Some(dir) => {
             let made = std::fs::create_dir_all(dir);

@@ -1,6 +1,6 @@
 //! One act on each of several jobs. What fails is said at once and does not keep the others from their turn.
 
-use super::client::Client;
+use super::client::{Client, named, path_safe};
 use super::exit::{Failure, NO_ANSWER, NOT_ALLOWED};
 
 /// What came of it.
@@ -30,7 +30,8 @@ pub async fn each<T>(
             Ok(done) => many.done.push(done),
             Err(failure) if ids.len() == 1 => return Err(failure),
             Err(failure) => {
-                let code = Failure::new(failure.code, format!("{id}: {}", failure.message)).report();
+                let message = format!("{}: {}", named(id), failure.message);
+                let code = Failure::new(failure.code, message).report();
                 many.code = many.code.max(code);
                 // It would say the same to the next one.
                 if matches!(code, NO_ANSWER | NOT_ALLOWED) {
@@ -45,7 +46,7 @@ pub async fn each<T>(
 /// The id that the server takes: as written, or of the newest job for `last`.
 pub async fn resolve(client: &Client, id: &str) -> Result<String, Failure> {
     if id != "last" {
-        return Ok(id.to_owned());
+        return path_safe(id).map(str::to_owned);
     }
     let newest = client.list("limit=1").await?.items.into_iter().next();
     newest.map(|job| job.id).ok_or_else(|| Failure::new(3, "there is no job yet"))

@@ -56,7 +56,7 @@ fn tell(answer: &PruneAnswer, global: &Global) -> Result<i32, Failure> {
         (_, true) => {}
         _ => {
             let would = if answer.dry_run { "Would forget" } else { "Forgot" };
-            print(&format!("{would} {}", amount(answer)));
+            print(&format!("{would} {}", amount(answer)))?;
         }
     }
     Ok(0)

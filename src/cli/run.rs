@@ -102,17 +102,17 @@ async fn job(
     let inline = is_over(&job).then(|| Some((inline(&job.stdout)?, inline(&job.stderr)?))).flatten();
     let show = async {
         match inline {
-            Some((out, err)) => {
-                print_inline(out, err).await;
-                Ok(job.clone())
-            }
+            Some((out, err)) => Ok((job.clone(), print_inline(out, err).await)),
             None => {
                 let followed = follow(client, &job.id, feeds, &voice.progress);
                 voice.progress.during(client, &job.id, followed).await
             }
         }
     };
-    let (ended, interrupted) = interruptible(client, &job.id, interrupts, voice, show).await?;
+    let ((ended, written), interrupted) = interruptible(client, &job.id, interrupts, voice, show).await?;
+    if let Err(failure) = written {
+        return Err(failure.with(&format!("job {} is {}", ended.id, ended.status)));
+    }
     exit::epilogue(&ended).iter().for_each(|line| voice.say(line));
     let by_signal = interrupted.filter(|_| ended.status == "cancelled");
     Ok(by_signal.unwrap_or_else(|| exit::of_job(&ended)))
@@ -128,12 +128,16 @@ fn is_null_input() -> bool {
 }
 
 /// Prints the output that came with the record.
-async fn print_inline(out: Bytes, err: Bytes) {
+async fn print_inline(out: Bytes, err: Bytes) -> Result<(), Failure> {
     let (stdout, stderr) = (Sink::stdout(), Sink::stderr());
     // A reader that has gone away is no failure of a job that is over.
     futures_util::future::join(stdout.write(out), stderr.write(err)).await;
-    futures_util::future::join(stdout.close(), stderr.close()).await;
+    let (out, err) = futures_util::future::join(stdout.close(), stderr.close()).await;
+    out.and(err)
 }
+
+/// A job that is over, and whether what it wrote could be passed on.
+type Shown = (JobBody, Result<(), Failure>);
 
 /// The whole output, when all of it came with the record.
 fn inline(output: &OutputBody) -> Option<Bytes> {
@@ -152,8 +156,8 @@ async fn interruptible(
     id: &str,
     mut interrupts: Interrupts,
     voice: &Voice,
-    shown: impl Future<Output = Result<JobBody, Failure>>,
-) -> Result<(JobBody, Option<i32>), Failure> {
+    shown: impl Future<Output = Result<Shown, Failure>>,
+) -> Result<(Shown, Option<i32>), Failure> {
     let interrupted = Cell::new(None);
     let cancelled = async {
         interrupted.set(Some(interrupts.next().await));
@@ -168,9 +172,9 @@ async fn interruptible(
     }
 }
 
-/// Streams both outputs until the job is over, and the input into it. A reader of our output that goes away ends the
-/// job, as it would end a plain command.
-async fn follow(client: &Client, id: &str, feeds: bool, progress: &Progress) -> Result<JobBody, Failure> {
+/// Streams both outputs until the job is over, and the input into it. A reader of our output that goes away, or cannot
+/// take it, ends the job, as it would end a plain command.
+async fn follow(client: &Client, id: &str, feeds: bool, progress: &Progress) -> Result<Shown, Failure> {
     let (stdout, stderr) = (Sink::stdout(), Sink::stderr());
     let start = Start::Offset(0);
     let write = async |sink: &Sink, frame: LogFrame| {
@@ -185,9 +189,9 @@ async fn follow(client: &Client, id: &str, feeds: bool, progress: &Progress) -> 
         let out = async {
             let streamed = tokio::select! {
                 streamed = client.frames(id, "stdout", start, true, async |frame| write(&stdout, frame).await) => streamed,
-                () = stdout.reader_gone() => Ok(()),
+                () = stdout.ended() => Ok(()),
             };
-            if stdout.is_gone() {
+            if stdout.is_ended() {
                 // If it cannot be cancelled it has ended.
                 let _ = client.act(id, "cancel", &CancelBody::default()).await;
             }
@@ -207,8 +211,8 @@ async fn follow(client: &Client, id: &str, feeds: bool, progress: &Progress) -> 
         streamed = outputs => streamed?,
         () = fed => {}
     }
-    futures_util::future::join(stdout.close(), stderr.close()).await;
-    client.ended(id).await
+    let (out, err) = futures_util::future::join(stdout.close(), stderr.close()).await;
+    Ok((client.ended(id).await?, out.and(err)))
 }
 
 /// Hands standard input to the job piece by piece, as fast as it takes it.

@@ -41,7 +41,7 @@ fn show(args: &ConfigShowArgs, global: &Global, environment: &Environment) -> Re
     if global.json {
         print_json(&object(&settings, args.origin))?;
     } else {
-        put(&text(&settings, args.origin)?);
+        put(&text(&settings, args.origin)?)?;
     }
     Ok(0)
 }
@@ -131,7 +131,7 @@ fn check(named: Option<&Path>, global: &Global, environment: &Environment) -> Re
     if global.json {
         print_json(&checked)?;
     } else if code == 0 && !global.quiet {
-        print(&plain(&format!("{shown} is fine")));
+        print(&plain(&format!("{shown} is fine")))?;
     }
     if matches!(place, Place::Usual(_)) && !global.quiet && of_node(&text) {
         exit::say(&format!(
@@ -172,7 +172,7 @@ fn path(global: &Global, environment: &Environment) -> Result<i32, Failure> {
     if global.json {
         print_json(&json!({ "path": shown, "exists": path.exists() }))?;
     } else {
-        print(&plain(&shown));
+        print(&plain(&shown))?;
     }
     Ok(0)
 }

@@ -8,7 +8,7 @@ use callboard_actors::model::time::{parse_rfc3339, short_duration};
 
 use super::args::{Global, StatsArgs};
 use super::client::Client;
-use super::commands::{print, put};
+use super::commands::heard;
 use super::exit::Failure;
 use super::render::{json_line, short_bytes};
 use super::style::plain;
@@ -26,13 +26,13 @@ pub async fn stats(
     let redraws = args.watch && !dumb && std::io::stdout().is_terminal();
     loop {
         let stats = client.stats().await?;
-        match (global.looks.form, args.watch) {
-            (OutputForm::Json | OutputForm::Jsonl, _) => put(&json_line(&stats)?),
-            (_, true) if redraws => put(&format!("\x1b[H\x1b[2J{}\n", block(&stats))),
-            (_, true) => print(&line(&stats)),
-            (_, false) => print(&block(&stats)),
-        }
-        if !args.watch {
+        let text = match (global.looks.form, args.watch) {
+            (OutputForm::Json | OutputForm::Jsonl, _) => json_line(&stats)?,
+            (_, true) if redraws => format!("\x1b[H\x1b[2J{}\n", block(&stats)),
+            (_, true) => line(&stats) + "\n",
+            (_, false) => block(&stats) + "\n",
+        };
+        if !heard(&text)? || !args.watch {
             return Ok(0);
         }
         actix_rt::time::sleep(Duration::from_millis(args.interval)).await;

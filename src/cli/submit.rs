@@ -26,10 +26,10 @@ pub async fn submit(
     }
     let job = client.submit(&body, 0, args.idempotency_key.as_deref()).await?;
     if !args.wait {
-        print_jobs(&[job], false, global, |job| {
-            format!("Submitted job {} ({})", plain(&job.id), plain(&job.status))
-        })?;
-        return Ok(0);
+        let submitted = format!("Submitted job {} ({})", plain(&job.id), plain(&job.status));
+        let printed = print_jobs(&[job], false, global, |_| submitted.clone());
+        // It runs, and nothing else says how it is called.
+        return printed.map(|()| 0).map_err(|failure| failure.with(&submitted));
     }
     let progress = Progress::new(!args.no_progress && !global.quiet, environment);
     let job = progress.during(client, &job.id, client.ended(&job.id)).await?;

@@ -9,11 +9,12 @@ use comfy_table::{Table, presets};
 use serde_json::json;
 
 use super::args::{CreateTokenArgs, Global, Token};
-use super::client::Client;
-use super::commands::{print, print_json};
+use super::client::{Client, named};
+use super::commands::{heard, print, print_json, put};
 use super::exit::{Failure, NO_ANSWER, NOT_ALLOWED};
+use super::render::json_line;
 use super::style::plain;
-use crate::http::api::{TokenBody, TokenWanted};
+use crate::http::api::{TokenBody, TokenMade, TokenWanted};
 
 type Outcome = Result<i32, Failure>;
 
@@ -39,28 +40,42 @@ async fn create(args: &CreateTokenArgs, client: &Client, global: &Global) -> Out
     let made = client.create_token(&wanted).await;
     let (Some(path), Some(file)) = (&args.out, &mut out) else {
         let made = made?;
-        if global.json {
-            print_json(&made)?
-        } else {
-            print(&plain(&made.token))
-        }
-        return Ok(0);
+        let text = if global.json { json_line(&made)? } else { plain(&made.token) + "\n" };
+        return match heard(&text) {
+            Ok(true) => Ok(0),
+            // Nobody has it, and it would still open the door.
+            Ok(false) => Err(lost(client, &made, "standard output: its reader is gone").await),
+            Err(failure) => Err(lost(client, &made, &failure.message).await),
+        };
     };
     let made = made.inspect_err(|_| discard(path))?;
     let written = writeln!(file, "{}", made.token).and_then(|()| file.sync_all());
     if let Err(error) = written {
-        let undone = client.revoke_token(&made.about.id).await.is_ok();
-        let state = if undone { "it is revoked" } else { "revoke it" };
-        let message =
-            format!("{}: {error}: token {} could not be written, {state}", path.display(), made.about.id);
-        return Err(Failure::new(1, message));
+        return Err(lost(client, &made, &format!("{}: {error}", path.display())).await);
     }
-    match (global.json, global.quiet) {
-        (true, _) => print_json(&made.about)?,
+    let kept = format!("Token {} is in {}", plain(&made.about.id), path.display());
+    let said = match (global.json, global.quiet) {
+        (true, _) => print_json(&made.about),
         (_, true) => print(&plain(&made.about.id)),
-        _ => print(&format!("Token {} is in {}", plain(&made.about.id), path.display())),
-    }
-    Ok(0)
+        _ => print(&kept),
+    };
+    said.map(|()| 0).map_err(|failure| failure.with(&kept))
+}
+
+/// Revokes a token that nobody has got, and says which it was.
+async fn lost(client: &Client, made: &TokenMade, why: &str) -> Failure {
+    let id = &made.about.id;
+    let state = match client.revoke_token(id).await {
+        Ok(()) => "it is revoked".to_owned(),
+        // The first one: without it nobody comes in any more.
+        Err(failure) if failure.code == NOT_ALLOWED => {
+            format!(
+                "`callboard token revoke {id}` does it with an admin's token, or the one of `serve --token-file`"
+            )
+        }
+        Err(_) => format!("revoke it with `callboard token revoke {id}`"),
+    };
+    Failure::new(1, format!("{why}: token {id} could not be written, {state}"))
 }
 
 /// Nothing that is there is written over.
@@ -81,8 +96,8 @@ async fn list(client: &Client, global: &Global) -> Outcome {
     let tokens = client.tokens().await?.items;
     match (global.json, global.quiet) {
         (true, _) => print_json(&tokens)?,
-        (_, true) => tokens.iter().for_each(|token| print(&plain(&token.id))),
-        _ => print(&table(&tokens)),
+        (_, true) => put(&tokens.iter().map(|token| plain(&token.id) + "\n").collect::<String>())?,
+        _ => print(&table(&tokens))?,
     }
     Ok(0)
 }
@@ -117,7 +132,8 @@ async fn revoke(ids: &[String], client: &Client, global: &Global) -> Outcome {
             Ok(()) => revoked.push(id),
             Err(failure) if ids.len() == 1 => return Err(failure),
             Err(failure) => {
-                code = code.max(Failure::new(failure.code, format!("{id}: {}", failure.message)).report());
+                let message = format!("{}: {}", named(id), failure.message);
+                code = code.max(Failure::new(failure.code, message).report());
                 // It would say the same to the next one.
                 if matches!(failure.code, NO_ANSWER | NOT_ALLOWED) {
                     break;
@@ -129,8 +145,8 @@ async fn revoke(ids: &[String], client: &Client, global: &Global) -> Outcome {
     match (global.json, global.quiet, revoked.as_slice()) {
         (true, _, [id]) if ids.len() == 1 => print_json(&object(id))?,
         (true, _, revoked) => print_json(&revoked.iter().map(object).collect::<Vec<_>>())?,
-        (_, true, revoked) => revoked.iter().for_each(|id| print(&plain(id))),
-        (_, _, revoked) => print(&format!("Revoked {} of {} tokens", revoked.len(), ids.len())),
+        (_, true, revoked) => put(&revoked.iter().map(|id| plain(id) + "\n").collect::<String>())?,
+        (_, _, revoked) => print(&format!("Revoked {} of {} tokens", revoked.len(), ids.len()))?,
     }
     Ok(code)
 }

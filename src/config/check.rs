@@ -5,7 +5,7 @@ use serde::Deserialize;
 use toml::de::{DeArray, DeTable, DeValue, ValueDeserializer};
 
 use super::FileConfig;
-use super::client::{check_context_name, check_server};
+use super::client::check_server;
 use super::file::{line_of, one_line, parse_at};
 
 /// One mistake.
@@ -85,9 +85,9 @@ impl Checker<'_> {
         let key: Vec<String> =
             self.path.iter().map(|part| toml::Value::from(part.as_str()).to_string()).collect();
         let key = key.join(".");
-        let alone = toml::from_str::<FileConfig>(&format!("{key} = {value}\n"));
+        let alone = parse_at(&format!("{key} = {value}\n"));
         let what = match alone {
-            Err(error) => Some(one_line(error.message())),
+            Err((_, what)) => Some(what),
             Ok(file) => self.beyond_types(&file),
         };
         let fine = what.is_none();
@@ -98,7 +98,6 @@ impl Checker<'_> {
     /// What is wrong with a value of the right type.
     fn beyond_types(&self, file: &FileConfig) -> Option<String> {
         let server = match self.path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-            ["contexts", name] => return check_context_name(name).err(),
             ["client", "server"] => file.client.server.as_deref(),
             ["contexts", name, "server"] => file.contexts.get(*name)?.server.as_deref(),
             _ => None,

@@ -136,6 +136,9 @@ impl Layers {
     fn resolve(self, environment: &Environment) -> Result<ClientConfig, ConfigError> {
         let server = self.pick("--server", "CALLBOARD_SERVER", |layer| layer.said.server.clone());
         let server = server.or_default(|| DEFAULT_SERVER.to_owned());
+        // Before anything shows it. A flag was looked at before.
+        check_no_password(&server.value)
+            .map_err(|why| ConfigError::Together(format!("server ({}): {why}", server.origin)))?;
         let shown = self.pick("--token-file", "CALLBOARD_TOKEN_FILE", |layer| {
             // A token that stands beside a server is for that server; no other one is shown it.
             let own = layer.said.server.as_deref();
@@ -261,6 +264,7 @@ pub fn check_context_name(name: &str) -> Result<(), String> {
 /// # Errors
 /// How it is written.
 pub fn check_server(url: &str) -> Result<(), String> {
+    check_no_password(url)?;
     let scheme =
         |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     if scheme("https://") {
@@ -274,6 +278,19 @@ pub fn check_server(url: &str) -> Result<(), String> {
     } else {
         Err(format!("`{url}` is no server: write it as {DEFAULT_SERVER}"))
     }
+}
+
+/// Why a server with a user or a password in it is not taken. It is not repeated: it would stand in every message and log.
+///
+/// # Errors
+/// What to do instead.
+pub fn check_no_password(url: &str) -> Result<(), String> {
+    if url.contains('@') {
+        return Err(format!(
+            "a server is written without user, password and `@`, as {DEFAULT_SERVER}: show a token with --token-file"
+        ));
+    }
+    Ok(())
 }
 
 /// Whether two URLs name one server, as far as can be told without asking.

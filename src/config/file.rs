@@ -3,7 +3,10 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::{ConfigError, FileConfig};
+use toml::de::{DeTable, DeValue};
+
+use super::client::{check_context_name, check_no_password};
+use super::{ClientSection, ConfigError, FileConfig};
 
 /// Most bytes of a file of settings: far more than all of them need.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -40,11 +43,42 @@ pub(super) fn parse_at(text: &str) -> Result<FileConfig, (usize, String)> {
     let wrong = |at: usize, what: &str| (line_of(text, at), one_line(what));
     let read = toml::from_str::<FileConfig>(text);
     let read = read.map_err(|error| wrong(error.span().map_or(0, |span| span.start), error.message()))?;
+    if let Some((path, why)) = wrong_client(&read) {
+        return Err(wrong(place_of(text, &path), &why));
+    }
     // Here, where it is known which line is meant.
     match read.admission.compile() {
         Ok(_) => Ok(read),
         Err(error) => Err(wrong(read.admission.place_of(&error), &error.to_string())),
     }
+}
+
+/// What no command of a client could do with: the keys of its place, and why. A server that is merely of no use is for
+/// those that ask it.
+fn wrong_client(file: &FileConfig) -> Option<(Vec<&str>, String)> {
+    let server = |section: &ClientSection| check_no_password(section.server.as_deref()?).err();
+    let client = server(&file.client).map(|why| (vec!["client", "server"], why));
+    client.or_else(|| {
+        file.contexts.iter().find_map(|(name, context)| match check_context_name(name) {
+            Err(why) => Some((vec!["contexts", name], why)),
+            Ok(()) => server(context).map(|why| (vec!["contexts", name, "server"], why)),
+        })
+    })
+}
+
+/// Where in a text the key stands; 0 when it is not found.
+fn place_of(text: &str, path: &[&str]) -> usize {
+    let Ok(whole) = DeTable::parse(text) else { return 0 };
+    let (mut table, mut at) = (whole.get_ref(), 0);
+    for name in path {
+        let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref() == name) else { return at };
+        at = key.span().start;
+        match value.get_ref() {
+            DeValue::Table(inner) => table = inner,
+            _ => return at,
+        }
+    }
+    at
 }
 
 pub(super) fn line_of(text: &str, at: usize) -> usize {
@@ -80,10 +114,14 @@ mod tests {
             ("[serve]\n", 1, "`serve`"),
             ("[server]\nbind = ['nonsense']\n", 2, "nonsense"),
             ("[limits]\nmax_grace = '5 fortnights'\n", 2, "fortnights"),
+            ("[contexts.a]\n[contexts.'a b']\n", 2, "`a b`"),
+            ("[contexts]\n'' = {}\n", 2, "letters"),
+            ("[client]\ncolor = 'auto'\nserver = 'http://u:pw@h'\n", 3, "--token-file"),
+            ("[contexts]\np.server = 'u:pw@h'\n", 2, "--token-file"),
         ] {
             let shown = parse(text, "c.toml").unwrap_err().to_string();
             assert!(shown.starts_with(&format!("c.toml:{line}: ")), "{shown}");
-            assert!(shown.contains(word), "{shown}");
+            assert!(shown.contains(word) && !shown.contains("pw"), "{shown}");
             assert_eq!(shown.lines().count(), 1, "{shown}");
         }
     }

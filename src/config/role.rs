@@ -11,6 +11,11 @@ pub enum Role {
 }
 
 impl Role {
+    /// The role of this name, if it is one.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Coordinator, Self::Runner].into_iter().find(|role| role.as_str() == name)
+    }
+
     /// Its name, as the original's health check has it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -16,6 +16,8 @@ mod looks;
 mod output;
 mod records;
 mod settings;
+mod trust;
+mod unwritten;
 mod waiting;
 
 /// What a command said, and its exit code.

@@ -201,9 +201,12 @@ pub enum TokenOp {
     },
 }
 
+/// What every token begins with, so that tools find one that leaked.
+pub const TOKEN_PREFIX: &str = "callboard_";
+
 /// The two parts of a token as a client shows it, `callboard_ID_SECRET`; none when it is not of this form.
 pub fn token_parts(text: &str) -> Option<(&str, &str)> {
-    let (id, secret) = text.strip_prefix("callboard_")?.split_once('_')?;
+    let (id, secret) = text.strip_prefix(TOKEN_PREFIX)?.split_once('_')?;
     let hex = |part: &str, digits| {
         part.len() == digits && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };

@@ -3,11 +3,13 @@
 
 use std::io::IsTerminal;
 
-use super::super::exit::Failure;
+use super::super::exit::{Failure, USAGE};
 use super::super::render::Looks;
 use super::super::style;
 use super::Global;
-use crate::config::{ClientConfig, ClientFlags, ClientSection, Environment, Millis, Origin, OutputForm};
+use crate::config::{
+    ClientConfig, ClientFlags, ClientSection, Environment, Millis, Origin, OutputForm, check_no_password,
+};
 
 impl Global {
     /// The form that a flag names.
@@ -36,6 +38,9 @@ impl Global {
     /// # Errors
     /// When a variable or a file has something that is not understood, or there is no such context.
     pub fn settled(self, forms: &[OutputForm], environment: &Environment) -> Result<Self, Failure> {
+        if let Some(server) = &self.server {
+            check_no_password(server).map_err(|why| Failure::new(USAGE, format!("--server: {why}")))?;
+        }
         let config = ClientConfig::load(self.client_flags(), environment);
         let config = config.map_err(|error| Failure::config(&error))?;
         let looks = self.looks_of(&config, forms, environment);

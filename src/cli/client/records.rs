@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use awc::http::Method;
-use awc::http::header::ACCEPT;
+use awc::http::header::{ACCEPT, CONTENT_TYPE};
 use bytes::BytesMut;
 use futures_util::StreamExt;
 
 use super::{Client, Failure, NO_ANSWER, failure_of, json};
 use crate::http::api::{EventBody, PruneAnswer, PruneBody, StatsBody};
 
+/// The form in which events are read.
+const EVENTS: &str = "application/x-ndjson";
 /// Longest line of an event.
 const MAX_EVENT_BYTES: usize = 64 << 10;
 /// Longest silence of a server that is followed: it writes a line at least every 15 s.
@@ -44,12 +46,16 @@ impl Client {
         mut sink: impl AsyncFnMut(EventBody) -> bool,
     ) -> Result<EventsEnd, Failure> {
         let request = self.request(Method::GET, &format!("/v1/events?{query}"), Duration::ZERO);
-        let request = request.insert_header((ACCEPT, "application/x-ndjson"));
+        let request = request.insert_header((ACCEPT, EVENTS));
         let mut answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
         if !status.is_success() {
             let body = self.whole(&mut answer).await?;
             return Err(failure_of(status.as_u16(), &body));
+        }
+        let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if !kind.starts_with(EVENTS) {
+            return Err(self.stranger(format!("it has no events but `{kind}`")));
         }
         let mut waiting = BytesMut::new();
         while let Ok(Some(Ok(piece))) = actix_rt::time::timeout(SILENCE, answer.next()).await {

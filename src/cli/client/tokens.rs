@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use awc::http::Method;
+use callboard_actors::model::access::TOKEN_ID_DIGITS;
 
-use super::{Client, Failure, json};
+use super::{Client, Failure, json, quoted};
 use crate::http::api::{TokenListBody, TokenMade, TokenWanted};
 
 impl Client {
@@ -22,13 +23,10 @@ impl Client {
 
     /// Revokes a token.
     pub async fn revoke_token(&self, id: &str) -> Result<(), Failure> {
-        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(Failure::new(
-                3,
-                format!("`{id}` is no token's id: `callboard token list` shows them"),
-            ));
+        if id.len() != TOKEN_ID_DIGITS || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let message = format!("{} is no token's id: `callboard token list` shows them", quoted(id));
+            return Err(Failure::new(3, message));
         }
-        let request = self.request(Method::DELETE, &format!("/v1/tokens/{id}"), Duration::ZERO);
-        self.answer(request, None).await.map(drop)
+        self.gone(&format!("/v1/tokens/{id}")).await
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use callboard_actors::clock;
 use callboard_actors::model::Tenant;
 use callboard_actors::model::access::{
-    MAX_TOKENS, Scope, Scopes, TOKEN_ID_DIGITS, TOKEN_SECRET_DIGITS, TokenOp, TokenRecord,
+    MAX_TOKENS, Scope, Scopes, TOKEN_ID_DIGITS, TOKEN_PREFIX, TOKEN_SECRET_DIGITS, TokenOp, TokenRecord,
 };
 use callboard_actors::protocol::{LookupError, PlatformHandle};
 
@@ -94,7 +94,7 @@ impl Access {
         self.insert(record.clone());
         let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
         forgotten.iter().for_each(|id| drop(tokens.remove(id)));
-        Ok((format!("callboard_{}_{secret}", record.id), record))
+        Ok((format!("{TOKEN_PREFIX}{}_{secret}", record.id), record))
     }
 
     /// Where there is no room for another, the void token that is oldest is forgotten.
