@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
@@ -113,6 +114,8 @@ fn the_token_of_the_context_is_shown_and_what_is_cut_short_is_no_success() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("c.toml");
     std::fs::write(folder.path().join("t"), "s3cret\n").unwrap();
+    // One that others may read is warned of, and only what was cut short is to be heard of here.
+    std::fs::set_permissions(folder.path().join("t"), PermissionsExt::from_mode(0o600)).unwrap();
     std::fs::write(&file, format!("[contexts.c]\nserver = '{server}'\ntoken_file = 't'\n")).unwrap();
     let args = ["api", "/x", "-H", "X-One: 1", "-c", "c", "--config"];
     let cut = said(command(&args).arg(&file));
