@@ -6,14 +6,17 @@ use std::io::Write;
 use callboard_actors::clock;
 use callboard_actors::model::time::rfc3339;
 use env_logger::fmt::Formatter;
-use log::Record;
 use log::kv::{Error, Key, Value, VisitSource, VisitValue};
+use log::{LevelFilter, Record};
 
 use crate::config::{LogFilter, LogFormat, LogSettings};
 
 mod audit;
 
 pub use audit::AuditLog;
+
+/// Says of each malformed request that it is an error: anybody who reaches the port could fill the log.
+const STRANGERS_FAULTS: &str = "actix_http::h1::dispatcher";
 
 /// Where log lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,9 @@ pub fn init(settings: &LogSettings, target: LogTarget) {
     for (module, level) in &settings.level.0 {
         builder.filter(module.as_deref(), *level);
     }
+    if !is_asked_for(&settings.level, STRANGERS_FAULTS) {
+        builder.filter(Some(STRANGERS_FAULTS), LevelFilter::Off);
+    }
     builder.target(match target {
         LogTarget::Stdout => env_logger::Target::Stdout,
         LogTarget::Stderr => env_logger::Target::Stderr,
@@ -44,11 +50,19 @@ pub fn init(settings: &LogSettings, target: LogTarget) {
     let _ = builder.try_init();
 }
 
+/// Whether lines of this target are wanted: it, or what it is a part of, is named, or everything is from `debug` on.
+fn is_asked_for(filter: &LogFilter, target: &str) -> bool {
+    filter.0.iter().any(|(module, level)| match module {
+        Some(module) => target.starts_with(module.as_str()),
+        None => *level >= LevelFilter::Debug,
+    })
+}
+
 /// The settings of a client's own log: warnings, unless `level` says otherwise.
 pub fn client_settings(level: Option<LogFilter>) -> LogSettings {
     LogSettings {
         format: LogFormat::Text,
-        level: level.unwrap_or(LogFilter(vec![(None, log::LevelFilter::Warn)])),
+        level: level.unwrap_or(LogFilter(vec![(None, LevelFilter::Warn)])),
     }
 }
 
@@ -132,6 +146,20 @@ impl<'v> VisitValue<'v> for ToJson {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn faults_of_strangers_are_logged_only_for_whoever_asks() {
+        for (words, shown) in [
+            ("info", false),
+            ("error", false),
+            ("callboard=debug", false),
+            ("debug", true),
+            ("info,actix_http=error", true),
+            ("actix_http::h1::dispatcher=warn", true),
+        ] {
+            assert_eq!(is_asked_for(&words.parse().unwrap(), STRANGERS_FAULTS), shown, "{words}");
+        }
+    }
 
     #[test]
     fn a_json_line_keeps_types_and_protects_its_own_keys() {

@@ -17,10 +17,12 @@ use super::door::TokenHash;
 
 mod change;
 mod needs;
+mod pass;
 mod peers;
 mod visit;
 
 pub use change::{Draft, Refused};
+pub use pass::Pass;
 pub use peers::{DEFAULT_FAILURES_PER_MINUTE, Peer};
 pub use visit::Visit;
 
@@ -43,7 +45,8 @@ pub struct Access {
     tokens: RwLock<HashMap<String, Arc<Token>>>,
     /// Tokens are changed one after another, so that the rules against locking everybody out hold.
     changing: Mutex<()>,
-    revoked: watch::Sender<()>,
+    /// Told whenever a token is revoked, and when the first one is made.
+    ended: watch::Sender<()>,
     peers: Peers,
     /// What the times of `peers` count from.
     begun: Moment,
@@ -224,7 +227,7 @@ impl Access {
             file,
             tokens: RwLock::default(),
             changing: Mutex::default(),
-            revoked: watch::Sender::new(()),
+            ended: watch::Sender::new(()),
             peers: Peers::new(DEFAULT_FAILURES_PER_MINUTE),
             begun: clock::moment(),
         }
@@ -322,46 +325,8 @@ impl Access {
     fn insert(&self, record: TokenRecord) {
         let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
         tokens.insert(record.id.clone(), Arc::new(Token::of(record)));
-        self.demanded.store(true, Ordering::Release);
-    }
-}
-
-/// What a long answer rests on: it ends when the token of its caller does.
-#[derive(Clone, Debug, Default)]
-pub struct Pass(Option<(Arc<Access>, Arc<Token>)>);
-
-impl Pass {
-    fn of(access: &Arc<Access>, caller: &Caller) -> Self {
-        match &caller.who {
-            Who::Holder(token) => Self(Some((Arc::clone(access), Arc::clone(token)))),
-            Who::Anyone | Who::Operator => Self(None),
-        }
-    }
-
-    /// Whether it still holds.
-    pub fn holds(&self) -> bool {
-        self.0.as_ref().is_none_or(|(_, token)| token.judge(clock::now_ms()).is_ok())
-    }
-
-    /// Resolves when it holds no longer.
-    pub async fn ended(&self) {
-        let Some((access, token)) = &self.0 else {
-            return std::future::pending().await;
-        };
-        let mut revoked = access.revoked.subscribe();
-        loop {
-            let now_ms = clock::now_ms();
-            if token.judge(now_ms).is_err() {
-                return;
-            }
-            // The clock may be set meanwhile, so a far end is looked at again.
-            let left_ms = token.record.expires_at_ms.map_or(i64::MAX, |expires| expires - now_ms);
-            let nap = Duration::from_millis(left_ms.clamp(1, USE_STEP_MS).unsigned_abs());
-            tokio::select! {
-                // The sender lives in `access`, which is held here.
-                _ = revoked.changed() => {}
-                () = tokio::time::sleep(nap) => {}
-            }
+        if !self.demanded.swap(true, Ordering::AcqRel) {
+            self.ended.send_replace(());
         }
     }
 }

@@ -15,14 +15,19 @@ use callboard_actors::model::access::token_parts;
 use callboard_actors::model::time::rfc3339;
 use serde::Serialize;
 
-use super::access::{Caller, STOP_REASONS, Stop, Turned};
+use self::quota::Refused;
+use super::access::{Caller, Peer, STOP_REASONS, Stop, Turned};
 use super::door::Door;
 use super::routes::Route;
 
+mod quota;
+mod shown;
+
+pub use quota::Quota;
+pub use shown::{names_token, path as shown_path};
+
 /// Most ids that one entry names; `count` says how many there were.
 const MAX_TARGETS: usize = 50;
-/// Most of a path that an entry of a refused caller shows, in bytes.
-const MAX_SHOWN_PATH_BYTES: usize = 200;
 
 /// One line. Members that say nothing are left out.
 #[derive(Debug, Default, Serialize)]
@@ -42,11 +47,14 @@ struct Entry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<&'a str>,
+    path: Option<String>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     targets: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
+    /// Refusals of the same caller that were not noted since its entry before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
 }
@@ -176,9 +184,19 @@ impl Drop for Witness<'_> {
         let Some(action) = told.action.filter(|action| noted(action)) else {
             return;
         };
+        let refused = self.result.is_some_and(|status| [401, 403].contains(&status));
+        let left_out = match (refused, identity) {
+            (false, _) => Some(0),
+            (true, Some(identity)) => self.door.refusals.take(Refused::Token(identity.token_id.to_owned())),
+            (true, None) => self.door.refusals.take(Refused::Peer(Peer::of(self.peer))),
+        };
+        let Some(left_out) = left_out else {
+            return;
+        };
         Entry {
             action,
             result: self.result,
+            left_out: said(left_out),
             reason: self.result.is_none().then_some("client_gone"),
             peer: self.peer,
             token_id: identity.map(|identity| identity.token_id),
@@ -207,17 +225,20 @@ pub fn turned_away(
     // The id of a token that once was valid is no secret; whatever else was shown may be one.
     let known = matches!(turned.stop, Stop::Revoked | Stop::Expired);
     let token_id = shown.filter(|_| known).and_then(token_parts).map(|(id, _)| id);
+    let peer = request.peer_addr().map(|peer| peer.ip());
     let entry = |action| Entry {
         action,
         result: Some(StatusCode::UNAUTHORIZED.as_u16()),
         reason: STOP_REASONS.get(turned.stop.index()).copied(),
-        peer: request.peer_addr().map(|peer| peer.ip()),
+        peer,
         token_id,
-        path: Some(beginning(request.path())),
+        path: Some(shown::path(request.path())),
         request_id: Some(request_id),
         ..Entry::default()
     };
-    entry("auth.fail").note(door);
+    if let Some(left_out) = door.refusals.take(Refused::Peer(Peer::of(peer))) {
+        Entry { left_out: said(left_out), ..entry("auth.fail") }.note(door);
+    }
     if turned.now_blocked {
         Entry { result: Some(StatusCode::TOO_MANY_REQUESTS.as_u16()), ..entry("auth.block") }.note(door);
     }
@@ -232,20 +253,24 @@ pub fn denied(door: &Door, request: &HttpRequest, request_id: &str) {
     let Some(identity) = caller.as_ref().and_then(Caller::identity) else {
         return;
     };
+    let Some(left_out) = door.refusals.take(Refused::Token(identity.token_id.to_owned())) else {
+        return;
+    };
     Entry {
         action: "auth.deny",
+        left_out: said(left_out),
         result: Some(StatusCode::FORBIDDEN.as_u16()),
         peer: request.peer_addr().map(|peer| peer.ip()),
         token_id: Some(identity.token_id),
         token_name: identity.token_name,
         tenant: Some(identity.tenant.as_str()),
-        path: Some(beginning(request.path())),
+        path: Some(shown::path(request.path())),
         request_id: Some(request_id),
         ..Entry::default()
     }
     .note(door);
 }
 
-fn beginning(path: &str) -> &str {
-    &path[..path.floor_char_boundary(MAX_SHOWN_PATH_BYTES)]
+fn said(left_out: u64) -> Option<u64> {
+    Some(left_out).filter(|left_out| *left_out > 0)
 }

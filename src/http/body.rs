@@ -9,9 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::api::FieldProblem;
 use super::door::Door;
-use super::kinds;
 use super::object::Object;
 use super::problem::Problem;
+use super::{gate, kinds};
 
 /// Most bytes of a body that is too large that are still read and thrown away, so that a client that sends before it
 /// listens hears why it was refused.
@@ -77,8 +77,20 @@ fn require_type(request: &HttpRequest) -> Result<(), Problem> {
     Err(Problem::new(&kinds::UNSUPPORTED_MEDIA_TYPE, detail))
 }
 
-/// Reads a body of at most `max` bytes.
+/// Reads a body of at most `max` bytes, and judges its sender again: a body may come slowly, and who was let in with its
+/// head may be nobody when it is whole.
 pub async fn read(
+    door: &Door,
+    request: &HttpRequest,
+    payload: Payload,
+    max: usize,
+) -> Result<Bytes, Problem> {
+    let read = arrive(door, request, payload, max).await;
+    gate::still(door)?;
+    read
+}
+
+async fn arrive(
     door: &Door,
     request: &HttpRequest,
     mut payload: Payload,

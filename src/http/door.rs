@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
 use super::access::{Access, Pass};
+use super::audit::Quota;
 use super::executions::Executions;
 use super::meter::HttpMeter;
 use crate::config::Role;
@@ -116,7 +117,9 @@ pub struct Door {
     pub access: Arc<Access>,
     /// Where it is noted who does what, if anywhere.
     pub audit: Option<Arc<AuditLog>>,
-    /// What long answers to this door's caller rest on.
+    /// How many refusals of one caller are noted there.
+    pub refusals: Arc<Quota>,
+    /// What requests and long answers to this door's caller rest on.
     pub pass: Pass,
     /// Which names the server answers to.
     pub hosts: Arc<HostRule>,
@@ -148,6 +151,7 @@ impl Door {
             platform,
             access: Arc::new(Access::new(None)),
             audit: None,
+            refusals: Arc::default(),
             pass: Pass::default(),
             hosts: Arc::new(HostRule::Only(Vec::new())),
             host_id: host_id.into(),

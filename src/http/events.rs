@@ -215,8 +215,7 @@ impl Reader {
     /// The next lines; none when it is over: all is read, or the platform begins to stop.
     async fn next(&mut self) -> Option<Bytes> {
         let mut out = Vec::new();
-        // Whose token is revoked gets nothing more, from the next beat on.
-        while !self.over && out.is_empty() && self.pass.holds() {
+        while !self.over && out.is_empty() && self.pass.check().is_ok() {
             let full = self.advance(&mut out);
             if full {
                 continue;
@@ -254,6 +253,7 @@ impl Reader {
         let left = Duration::from_millis(HEARTBEAT_MS.saturating_sub(self.written.elapsed_ms()));
         tokio::select! {
             () = self.platform.stopping() => self.over = true,
+            _ = self.pass.ended() => self.over = true,
             () = self.feed.wait(self.after) => tokio::time::sleep(GATHER).await,
             () = tokio::time::sleep(left) => write(&self.of_feed("heartbeat", self.after), out),
         }

@@ -15,7 +15,7 @@ use super::access::Visit;
 use super::api::{CompatSubmit, ExecuteAnswer};
 use super::door::Door;
 use super::problem::Problem;
-use super::{body, compat, kinds, output, params, spec, submit, wait};
+use super::{body, compat, gate, kinds, output, params, spec, submit, wait};
 
 /// Pause before an execution that cannot be forgotten yet is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -53,6 +53,8 @@ async fn attend(door: Door, spec: JobSpec, mut answer: oneshot::Sender<Answer>) 
     };
     tokio::select! {
         ended = answer_of(&door, id) => drop(answer.send(ended)),
+        // Who is nobody any more has no client that waits.
+        stop = door.pass.ended() => drop(answer.send(Err(gate::ended(&door, stop)))),
         () = answer.closed() => {}
     }
     forget(&door.platform, id).await;

@@ -166,7 +166,7 @@ impl Follower {
     async fn next(&mut self) -> Result<Option<Bytes>, OutputError> {
         while !self.ended {
             let mut out = Vec::new();
-            if !self.pass.holds() {
+            if self.pass.check().is_err() {
                 self.ended = true;
                 self.write_end(true, &mut out);
                 return Ok(Some(out.into()).filter(|out: &Bytes| !out.is_empty()));
@@ -204,7 +204,7 @@ impl Follower {
         tokio::select! {
             () = tokio::time::sleep(pause) => false,
             () = reader.source.platform.stopping() => true,
-            () = self.pass.ended() => true,
+            _ = self.pass.ended() => true,
         }
     }
 

@@ -108,9 +108,10 @@ fn log_request(response: &ServiceResponse<BoxBody>, took_us: u64) {
         return;
     }
     let request = response.request();
+    let path = audit::shown_path(request.path());
     log::log!(
         level,
-        method = request.method().as_str(), path = request.path(), status = status.as_u16(),
+        method = request.method().as_str(), path = path.as_str(), status = status.as_u16(),
         took_us, request_id = request_id_of(response);
         "request answered"
     );
@@ -153,7 +154,7 @@ fn admit(door: &Door, request: &ServiceRequest, id: &str) -> Result<(), Problem>
 }
 
 /// What is wrong with a token is not told: a guess learns nothing but that it is wrong.
-pub(super) fn refusal(stop: Stop) -> Problem {
+fn refusal(stop: Stop) -> Problem {
     match stop {
         Stop::Missing => unauthorized("send `Authorization: Bearer TOKEN`", "Bearer realm=\"callboard\""),
         Stop::Unknown | Stop::Revoked | Stop::Expired => {
@@ -168,6 +169,20 @@ pub(super) fn refusal(stop: Stop) -> Problem {
             Problem::new(&kinds::TOO_MANY_FAILURES, detail).with_header(header::RETRY_AFTER, seconds.into())
         }
     }
+}
+
+/// Judges a request again that was let in: its token may have been revoked, or have expired, while its body came.
+///
+/// # Errors
+/// The refusal of a request that comes too late.
+pub(super) fn still(door: &Door) -> Result<(), Problem> {
+    door.pass.check().map_err(|stop| ended(door, stop))
+}
+
+/// Counts and refuses a request that was let in by what holds no longer.
+pub(super) fn ended(door: &Door, stop: Stop) -> Problem {
+    door.meter.auth_failures[stop.index()].add(1);
+    refusal(stop)
 }
 
 fn check_host(door: &Door, request: &ServiceRequest) -> Result<(), Problem> {
@@ -224,7 +239,8 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     let harmless = |id: &&HeaderValue| {
         let bytes = id.as_bytes();
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
-        (1..=128).contains(&bytes.len()) && bytes.iter().all(plain)
+        let secret = id.to_str().is_ok_and(audit::names_token);
+        (1..=128).contains(&bytes.len()) && bytes.iter().all(plain) && !secret
     };
     if let Some(id) = headers.get(REQUEST_ID).filter(harmless) {
         return id.clone();

@@ -23,14 +23,15 @@ pub async fn show(door: Visit) -> Result<HttpResponse, Problem> {
     }
     text.push_str(&door.meter.render());
     if let Some(audit) = &door.audit {
-        text.push_str(&lost(audit.lost()));
+        const LOST: &str = "Entries that did not reach the audit log.";
+        const LEFT_OUT: &str =
+            "Refusals that the audit log does not have: there were too many of one caller.";
+        text.push_str(&counter("callboard_audit_lost_total", LOST, audit.lost()));
+        text.push_str(&counter("callboard_audit_left_out_total", LEFT_OUT, door.refusals.left_out()));
     }
     Ok(HttpResponse::Ok().content_type(PROMETHEUS_TEXT).body(text))
 }
 
-fn lost(entries: u64) -> String {
-    const NAME: &str = "callboard_audit_lost_total";
-    format!(
-        "# HELP {NAME} Entries that did not reach the audit log.\n# TYPE {NAME} counter\n{NAME} {entries}\n"
-    )
+fn counter(name: &str, help: &str, count: u64) -> String {
+    format!("# HELP {name} {help}\n# TYPE {name} counter\n{name} {count}\n")
 }

@@ -11,7 +11,7 @@ use callboard_actors::protocol::jobs::PruneJobs;
 use super::access::Visit;
 use super::api::{PruneAnswer, PruneBody};
 use super::problem::Problem;
-use super::{audit, body, params};
+use super::{audit, body, gate, params};
 
 /// Most jobs that one request forgets, give or take a round; a client that wants more asks again.
 const MAX_PRUNED_JOBS: u64 = 10_000;
@@ -35,6 +35,8 @@ pub async fn prune(door: Visit, request: HttpRequest, payload: Payload) -> Resul
     };
     let mut after = None;
     loop {
+        // Many rounds take long.
+        gate::still(&door)?;
         let round = door.platform.prune(PruneJobs {
             finished_before_ms: before_ms,
             statuses: statuses.clone(),

@@ -6,14 +6,18 @@ use actix_web::http::header::LOCATION;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse, rt};
 use callboard_actors::clock;
-use callboard_actors::model::access::{self, MAX_TOKEN_NAME_BYTES, ROLES, Scopes, TokenRecord};
+use callboard_actors::model::access::{
+    self, MAX_TOKEN_NAME_BYTES, ROLES, Scopes, TOKEN_ID_DIGITS, TokenRecord,
+};
 use callboard_actors::model::limits::MAX_BODY_BYTES;
 use callboard_actors::model::{Tenant, time};
+use callboard_actors::protocol::LookupError;
 
 use super::access::{Draft, Refused, Visit};
 use super::api::{TokenBody, TokenListBody, TokenMade, TokenWanted};
+use super::door::Door;
 use super::problem::Problem;
-use super::{audit, body, kinds, mount, params};
+use super::{audit, body, gate, kinds, mount, params};
 
 /// Longest time that a token may be made for, in milliseconds: ten years.
 pub const MAX_TOKEN_MS: u64 = 10 * 365 * 24 * 3600 * 1000;
@@ -27,8 +31,9 @@ pub async fn create(door: Visit, request: HttpRequest, payload: Payload) -> Resu
     params::query::<params::Nothing>(&request)?;
     let wanted: TokenWanted = body::json(&door, &request, payload, MAX_BODY_BYTES).await?;
     let draft = draft(wanted)?;
-    let (access, platform) = (door.access.clone(), door.platform.clone());
-    let (token, record) = to_its_end(async move { access.create(&platform, draft).await }).await?;
+    let (access, platform, pass) = (door.access.clone(), door.platform.clone(), door.pass.clone());
+    let made = to_its_end(async move { access.create(&platform, &pass, draft).await }).await;
+    let (token, record) = made.map_err(|refused| problem(&door, refused))?;
     audit::touched(&request, &record.id);
     log::info!(token = record.id.as_str(), tenant = record.tenant.as_str(); "token created");
     let location = format!("{}/v1/tokens/{}", mount::base(&request), record.id);
@@ -39,9 +44,8 @@ pub async fn create(door: Visit, request: HttpRequest, payload: Payload) -> Resu
 /// In a task of its own: a client that hangs up must not leave memory and disk of two minds about a token.
 async fn to_its_end<T: 'static>(
     change: impl Future<Output = Result<T, Refused>> + 'static,
-) -> Result<T, Problem> {
-    let gone = || Problem::new(&kinds::UNAVAILABLE, "the platform has stopped");
-    Ok(rt::spawn(change).await.map_err(|_| gone())??)
+) -> Result<T, Refused> {
+    rt::spawn(change).await.unwrap_or(Err(Refused::Platform(LookupError::Gone)))
 }
 
 fn draft(wanted: TokenWanted) -> Result<Draft, Problem> {
@@ -101,9 +105,14 @@ pub async fn list(door: Visit, request: HttpRequest) -> Result<HttpResponse, Pro
 pub async fn revoke(door: Visit, request: HttpRequest) -> Result<HttpResponse, Problem> {
     params::query::<params::Nothing>(&request)?;
     let id = request.match_info().get("id").unwrap_or_default().to_owned();
-    audit::touched(&request, &id);
-    let (access, platform, which) = (door.access.clone(), door.platform.clone(), id.clone());
-    to_its_end(async move { access.revoke(&platform, &which).await }).await?;
+    // Whoever takes the whole token for its id must not find it in a log.
+    if id.len() == TOKEN_ID_DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        audit::touched(&request, &id);
+    }
+    let (access, platform, pass) = (door.access.clone(), door.platform.clone(), door.pass.clone());
+    let which = id.clone();
+    let revoked = to_its_end(async move { access.revoke(&platform, &pass, &which).await }).await;
+    revoked.map_err(|refused| problem(&door, refused))?;
     log::info!(token = id.as_str(); "token revoked");
     Ok(HttpResponse::NoContent().finish())
 }
@@ -127,14 +136,13 @@ fn shown(record: &TokenRecord) -> TokenBody {
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        let kind = match &refused {
-            Refused::FirstIsNoAdmin | Refused::LastAdmin | Refused::TooMany => &kinds::TOKEN_CONFLICT,
-            Refused::NotFound => &kinds::NOT_FOUND,
-            Refused::NoRandom(_) => &kinds::UNAVAILABLE,
-            Refused::Platform(error) => return error.clone().into(),
-        };
-        Self::new(kind, refused.to_string())
-    }
+fn problem(door: &Door, refused: Refused) -> Problem {
+    let kind = match &refused {
+        Refused::FirstIsNoAdmin | Refused::LastAdmin | Refused::TooMany => &kinds::TOKEN_CONFLICT,
+        Refused::NotFound => &kinds::NOT_FOUND,
+        Refused::NoRandom(_) => &kinds::UNAVAILABLE,
+        Refused::Ended(stop) => return gate::ended(door, *stop),
+        Refused::Platform(error) => return error.clone().into(),
+    };
+    Problem::new(kind, refused.to_string())
 }

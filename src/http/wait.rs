@@ -3,7 +3,6 @@
 use callboard_actors::model::{JobId, JobView};
 use callboard_actors::protocol::{LookupError, PlatformHandle};
 
-use super::access::Stop;
 use super::door::Door;
 use super::gate;
 use super::problem::Problem;
@@ -18,7 +17,7 @@ pub async fn until_over(
     tokio::select! {
         biased;
         waited = at_most(&door.platform, id, wait_ms) => Ok(waited),
-        () = door.pass.ended() => Err(gate::refusal(Stop::Revoked)),
+        stop = door.pass.ended() => Err(gate::ended(door, stop)),
     }
 }
 

@@ -81,7 +81,9 @@ fn work(server: &Server) -> Done {
         (&user, "GET", "/v1/tokens", None, 403),
         (&admin, "POST", "/v1/jobs/prune", Some(&json!({})), 200),
         (&admin, "DELETE", &format!("/v1/tokens/{user_id}"), None, 204),
-        (&user, "GET", "/v1/jobs", None, 401),
+        (&admin, "DELETE", &format!("/v1/tokens/{admin}"), None, 404),
+        (&user, "GET", &format!("/v1/jobs?token={admin}"), None, 401),
+        (&user, "GET", &format!("/v1/jobs/{admin}"), None, 401),
         ("not-a-token", "GET", "/v1/jobs", None, 401),
     ] {
         let answer = ask(server, token, method, path, body);
@@ -97,7 +99,7 @@ fn who_did_what_is_noted_and_nothing_secret_is() {
     let dir = folder.path();
     let Done { admin, admin_id, user, user_id, job: id } = work(&server);
     until("the last failure is noted", || {
-        entries(dir).iter().filter(|one| one["action"] == "auth.fail").count() == 2
+        entries(dir).iter().filter(|one| one["action"] == "auth.fail").count() == 3
     });
 
     let all = entries(dir);
@@ -137,9 +139,14 @@ fn who_did_what_is_noted_and_nothing_secret_is() {
         (&of("token.revoke")[0]["targets"], &of("token.revoke")[0]["result"]),
         (&json!([user_id]), &json!(204))
     );
+    assert_eq!(
+        (&of("token.revoke")[1]["targets"], &of("token.revoke")[1]["result"]),
+        (&Value::Null, &json!(404))
+    );
     let failed = of("auth.fail");
+    assert_eq!((&failed[0]["path"], &failed[1]["path"]), (&json!("/v1/jobs"), &json!("/v1/jobs/***")));
     assert_eq!((&failed[0]["reason"], &failed[0]["token_id"]), (&json!("revoked"), &json!(user_id)));
-    assert_eq!((&failed[1]["reason"], &failed[1]["token_id"]), (&json!("unknown"), &Value::Null));
+    assert_eq!((&failed[2]["reason"], &failed[2]["token_id"]), (&json!("unknown"), &Value::Null));
     assert!(all.iter().all(|one| one["time"].as_str().is_some_and(|time| time.ends_with('Z'))));
 
     assert_eq!(server.terminate(), Some(0));
@@ -236,4 +243,30 @@ fn a_node_works_on_without_its_audit_log_and_says_so() {
     let said = std::fs::read_to_string(&log).unwrap();
     assert_eq!(said.matches("cannot be written, its entries are lost").count(), 1, "{said}");
     assert!(said.contains("is written again"), "{said}");
+}
+
+#[test]
+fn who_is_refused_often_flushes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::over(folder.path()).variable("CALLBOARD_AUTH_FAILURES_PER_MINUTE", "0").start();
+    let (admin, _) = create(&server, "none", &json!({"role": "admin"}));
+    let (user, _) = create(&server, &admin, &json!({"role": "user"}));
+    for _ in 0..30 {
+        assert_eq!(ask(&server, "guess", "GET", "/v1/jobs", None).status, 401);
+        assert_eq!(ask(&server, &user, "GET", "/v1/tokens", None).status, 403);
+        assert_eq!(ask(&server, &user, "POST", "/v1/queue/pause", None).status, 403);
+    }
+    assert_eq!(ask(&server, &admin, "POST", "/v1/queue/resume", None).status, 200);
+    entry(folder.path(), "queue.resume");
+    let all = entries(folder.path());
+    let noted = |actions: &[&str]| {
+        all.iter().filter(|entry| actions.iter().any(|action| entry["action"] == *action)).count()
+    };
+    // A minute may end meanwhile: then as many again may be noted.
+    assert!((20..30).contains(&noted(&["auth.fail"])));
+    assert!((20..=40).contains(&noted(&["auth.deny", "queue.pause"])));
+    let metrics = ask(&server, &admin, "GET", "/metrics", None).body;
+    let line = metrics.lines().find(|line| line.starts_with("callboard_audit_left_out_total ")).unwrap();
+    let left_out: usize = line.rsplit(' ').next().unwrap().parse().unwrap();
+    assert_eq!(left_out + noted(&["auth.fail", "auth.deny", "queue.pause"]), 90);
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::process::{PATIENCE, finish};
 use crate::server::{Answer, BINARY, Launch, Server, knows_no_settings};
 
+mod late;
 mod rules;
 
 /// One request with a token, to the end of the connection.

@@ -10,7 +10,7 @@ use callboard_actors::model::access::{
 };
 use callboard_actors::protocol::{LookupError, PlatformHandle};
 
-use super::{Access, NEVER, Token};
+use super::{Access, NEVER, Pass, Stop, Token};
 use crate::http::door::TokenHash;
 
 /// A token that is wanted.
@@ -47,6 +47,9 @@ pub enum Refused {
     /// No such token.
     #[error("there is no such token")]
     NotFound,
+    /// Whoever wants it may not any more.
+    #[error("the token that this rests on holds no longer")]
+    Ended(Stop),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes: {0}")]
     NoRandom(String),
@@ -56,16 +59,18 @@ pub enum Refused {
 }
 
 impl Access {
-    /// Makes a token. The text is its only copy.
+    /// Makes a token, if `pass` still holds once it is this one's turn. The text is its only copy.
     ///
     /// # Errors
     /// [`Refused`]; then there is no new token.
     pub async fn create(
         &self,
         platform: &PlatformHandle,
+        pass: &Pass,
         draft: Draft,
     ) -> Result<(String, TokenRecord), Refused> {
         let _one_at_a_time = self.changing.lock().await;
+        pass.check().map_err(Refused::Ended)?;
         if !self.is_demanded() && !draft.scopes.has(Scope::Admin) {
             return Err(Refused::FirstIsNoAdmin);
         }
@@ -107,12 +112,13 @@ impl Access {
         Ok(vec![TokenOp::Forget { id: void.record.id.clone() }])
     }
 
-    /// Revokes a token: when this resolves, no request is let in by it. Repeating it is harmless.
+    /// Revokes a token, if `pass` still holds once it is this one's turn: when this resolves, no request is let in by it. Repeating it is harmless.
     ///
     /// # Errors
     /// [`Refused`]; then the token is as valid as before.
-    pub async fn revoke(&self, platform: &PlatformHandle, id: &str) -> Result<(), Refused> {
+    pub async fn revoke(&self, platform: &PlatformHandle, pass: &Pass, id: &str) -> Result<(), Refused> {
         let _one_at_a_time = self.changing.lock().await;
+        pass.check().map_err(Refused::Ended)?;
         let token = self.token(id).ok_or(Refused::NotFound)?;
         let now_ms = clock::now_ms();
         if token.revoked_at_ms.load(Ordering::Acquire) != NEVER {
@@ -124,7 +130,7 @@ impl Access {
         }
         platform.change_tokens(vec![TokenOp::Revoke { id: id.to_owned(), at_ms: now_ms }]).await?;
         token.revoked_at_ms.store(now_ms, Ordering::Release);
-        self.revoked.send_replace(());
+        self.ended.send_replace(());
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! milliseconds since any fixed moment.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -17,7 +17,7 @@ const BLOCK_MS: u64 = 60_000;
 const MAX_PEERS: usize = 16_384;
 
 /// Whoever is judged together: an IPv4 address, or the 64-bit network of an IPv6 one, within which a single host can
-/// take any address it likes.
+/// take any address it likes. So can it within loopback, which is one peer by all its addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer(IpAddr);
 
@@ -26,8 +26,8 @@ impl Peer {
     pub fn of(address: Option<IpAddr>) -> Self {
         match address.map(|address| address.to_canonical()) {
             None => Self(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+            Some(address) if address.is_loopback() => Self(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             Some(IpAddr::V4(address)) => Self(IpAddr::V4(address)),
-            Some(IpAddr::V6(address)) if address.is_loopback() => Self(IpAddr::V6(address)),
             Some(IpAddr::V6(address)) => {
                 let [a, b, c, d, ..] = address.segments();
                 Self(IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0)))
@@ -39,8 +39,8 @@ impl Peer {
 impl std::fmt::Display for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
-            IpAddr::V6(address) if !address.is_loopback() => write!(f, "{address}/64"),
-            address => write!(f, "{address}"),
+            IpAddr::V6(address) => write!(f, "{address}/64"),
+            IpAddr::V4(address) => write!(f, "{address}"),
         }
     }
 }
@@ -157,6 +157,9 @@ mod tests {
         assert_ne!(peer("2001:db8:1:2::1"), peer("2001:db8:1:3::1"));
         assert_eq!(peer("::ffff:192.0.2.1"), peer("192.0.2.1"));
         assert_ne!(peer("::1"), Peer::of(None));
+        for loopback in ["127.0.0.2", "127.255.0.9", "::1", "::ffff:127.3.2.1"] {
+            assert_eq!(peer(loopback), peer("127.0.0.1"), "{loopback}");
+        }
         assert_eq!(peer("2001:db8:1:2::1").to_string(), "2001:db8:1:2::/64");
         assert_eq!(peer("::ffff:192.0.2.1").to_string(), "192.0.2.1");
     }

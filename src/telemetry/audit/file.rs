@@ -5,6 +5,9 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
 /// Who may read and write it: its owner.
 const MODE: u32 = 0o600;
 
@@ -74,10 +77,21 @@ impl RotatedFile {
     }
 }
 
-/// Opens the file for adding to it, behind a whole line.
+/// Opens the file for adding to it, behind a whole line. What is no regular file is left as it is: a link may point at
+/// anything that this process may write.
 fn open(path: &Path) -> io::Result<(File, u64)> {
-    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path)?;
-    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(MODE).custom_flags(flags);
+    let mut file = options.open(path).map_err(|error| match error.raw_os_error() {
+        Some(code) if code == Errno::LOOP.raw_os_error() => odd("a symbolic link"),
+        _ => error,
+    })?;
+    let about = file.metadata()?;
+    if !about.is_file() {
+        return Err(odd("no regular file"));
+    }
+    if about.permissions().mode() & 0o077 != 0 {
         file.set_permissions(std::fs::Permissions::from_mode(MODE))?;
     }
     let mut length = file.seek(SeekFrom::End(0))?;
@@ -91,6 +105,10 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
         }
     }
     Ok((file, length))
+}
+
+fn odd(what: &str) -> io::Error {
+    io::Error::other(format!("it is {what} and is not written: remove it, and a regular file is made"))
 }
 
 #[cfg(test)]
@@ -141,5 +159,36 @@ mod tests {
         RotatedFile::new(path.clone(), 1000, 1).append(b"next\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole\ntor\nnext\n");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, MODE);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (folder.path().join("log"), folder.path().join("target"));
+        let refused = |what: &str| {
+            let error = RotatedFile::new(path.clone(), 1000, 1).append(b"line\n").unwrap_err().to_string();
+            assert!(error.contains(what) && error.contains("remove it"), "{error}");
+            std::fs::remove_file(&path).unwrap();
+        };
+        std::fs::write(&target, "theirs").unwrap();
+        std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o644)).unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        refused("a symbolic link");
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "theirs");
+        assert_eq!(target.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+        std::os::unix::fs::symlink(folder.path().join("missing"), &path).unwrap();
+        refused("a symbolic link");
+        assert!(!folder.path().join("missing").exists());
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        refused("no regular file");
+        RotatedFile::new(path.clone(), 1000, 1).append(b"line\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "line\n");
     }
 }

@@ -46,9 +46,10 @@ async fn an_address_that_fails_too_often_is_not_heard_and_no_other_suffers() {
     }
     assert_eq!(send(&door, from("127.0.0.1", None, "/livez")).await.status, 200, "a probe claims nothing");
     assert_eq!(send(&door, from("127.0.0.1", Some(TOKEN), "/livez")).await.status, 429);
-    assert_eq!(send(&door, from("127.0.0.2", Some(TOKEN), "/v1/jobs")).await.status, 200);
-    let metrics = send(&door, from("127.0.0.2", Some(TOKEN), "/metrics")).await.text();
-    for (reason, count) in [("missing", 1), ("unknown", 2), ("revoked", 0), ("expired", 0), ("blocked", 4)] {
+    assert_eq!(send(&door, from("127.0.0.2", Some(TOKEN), "/v1/jobs")).await.status, 429, "the same host");
+    assert_eq!(send(&door, from("192.0.2.2", Some(TOKEN), "/v1/jobs")).await.status, 200);
+    let metrics = send(&door, from("192.0.2.2", Some(TOKEN), "/metrics")).await.text();
+    for (reason, count) in [("missing", 1), ("unknown", 2), ("revoked", 0), ("expired", 0), ("blocked", 5)] {
         let line = format!("callboard_auth_failures_total{{reason=\"{reason}\"}} {count}\n");
         assert!(metrics.contains(&line), "{line}{metrics}");
     }
