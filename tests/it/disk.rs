@@ -47,6 +47,24 @@ impl Drop for SmallDisk {
     }
 }
 
+/// An empty file that is seen in a second place too, as a link would not be followed there; in the end it is gone from it.
+struct MountedFile(PathBuf);
+
+impl MountedFile {
+    fn over(file: &Path, place: &Path) -> Self {
+        [file, place].map(|path| File::create(path).unwrap());
+        let mounted = Command::new("mount").arg("--bind").args([file, place]).status().unwrap();
+        assert!(mounted.success(), "a file system can be mounted and a file cannot");
+        Self(place.to_owned())
+    }
+}
+
+impl Drop for MountedFile {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
 /// Submits a job of some size; its id, or the refusal, which must be one that a client can act on.
 fn try_submit(server: &Server) -> Result<String, String> {
     let note = "x".repeat(60_000);
@@ -150,7 +168,7 @@ fn a_full_disk_below_the_audit_log_costs_whole_entries_and_no_request() {
     let data = folder.path().join("data");
     std::fs::create_dir_all(&data).unwrap();
     std::fs::write(disk.filler(), vec![0; 40 << 10]).unwrap();
-    std::os::unix::fs::symlink(disk.0.join("audit.jsonl"), data.join("audit.jsonl")).unwrap();
+    let _mounted = MountedFile::over(&disk.0.join("audit.jsonl"), &data.join("audit.jsonl"));
     let server = Server::start(&data);
     let lost = || {
         let metrics = exchange(server.port, "GET", "/metrics", None).unwrap().body;

@@ -40,7 +40,7 @@ fn run_says_how_a_job_ended_otherwise() {
         (&["--", "/etc/passwd"], 126),
         (&["--cwd", "/not found", "--", "true"], 126),
         (&["--", "sh", "-c", "kill -9 $$"], 137),
-        (&["--isolation", "sandbox", "--", "true"], 125),
+        (&["--isolation", "strict", "--", "true"], 125),
     ] {
         let done = run(args, None);
         let said = String::from_utf8_lossy(&done.stderr);
@@ -111,7 +111,7 @@ fn bad_input_gets_its_status_as_a_problem() {
         ("POST", "/v1/jobs", job("a\u{0}b".into()), 422),
         ("POST", "/v1/jobs", job("a".repeat(200 * 1024)), 422),
         ("POST", "/v1/jobs", job("a".repeat(10 << 20)), 413),
-        ("POST", "/v1/jobs", json!({"command": "x", "isolation": "sandbox"}), 422),
+        ("POST", "/v1/jobs", json!({"command": "x", "isolation": "strict"}), 422),
         ("POST", "/v1/jobs", json!({"command": "x", "colour": "red"}), 422),
         ("GET", "/v1/jobs/00000000-0000-7000-8000-000000000000", json!(null), 404),
         ("GET", "/jobs/nonsense", json!(null), 404),

@@ -103,7 +103,7 @@ async fn what_is_wrong_with_a_job_is_named() {
     }
     let strict = json!({"command": "x", "isolation": "strict"});
     let detail = send(&fake.door, post("/v1/jobs", strict)).await.json()["detail"].to_string();
-    assert!(detail.contains("`strict` does not exist yet"), "{detail}");
+    assert!(detail.contains("one of auto, none, sandbox, not `strict`"), "{detail}");
     assert!(fake.stage().jobs.is_empty());
 }
 

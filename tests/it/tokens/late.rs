@@ -108,7 +108,7 @@ fn nothing_happened(server: &Server, token: &str, live: &str, ended: &str, token
         with(server, token, "GET", &format!("/v1/jobs/{live}?wait=60s"), None).json()["status"],
         "completed"
     );
-    assert_eq!(with(server, token, "GET", &format!("/v1/jobs/{live}/logs"), None).body, "");
+    assert_eq!(with(server, token, "GET", &format!("/v1/jobs/{live}/logs?stream=stdout"), None).body, "");
 }
 
 #[test]
