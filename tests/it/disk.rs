@@ -52,7 +52,9 @@ struct MountedFile(PathBuf);
 
 impl MountedFile {
     fn over(file: &Path, place: &Path) -> Self {
-        [file, place].map(|path| File::create(path).unwrap());
+        for path in [file, place] {
+            File::create(path).unwrap();
+        }
         let mounted = Command::new("mount").arg("--bind").args([file, place]).status().unwrap();
         assert!(mounted.success(), "a file system can be mounted and a file cannot");
         Self(place.to_owned())
