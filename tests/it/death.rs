@@ -8,7 +8,7 @@ use std::process::Command;
 use rustix::process::Pid;
 
 use crate::process::until;
-use crate::server::{BINARY, Launch};
+use crate::server::{BINARY, Launch, copy_binary};
 use crate::skip::missing;
 
 const NOBODY: u32 = 65534;
@@ -29,7 +29,7 @@ pub fn binary_in(folder: &Path) -> PathBuf {
         return BINARY.into();
     }
     let copy = folder.join("callboard");
-    std::fs::copy(BINARY, &copy).unwrap();
+    copy_binary(&copy);
     copy
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::process::until;
-use crate::server::{BINARY, Launch, Server};
+use crate::server::{Launch, Server, copy_binary};
 use crate::skip::missing;
 
 const NOBODY: u32 = 65534;
@@ -33,7 +33,7 @@ impl House {
             launch.start()
         } else {
             let binary = folder.path().join("callboard");
-            fs::copy(BINARY, &binary).unwrap();
+            copy_binary(&binary);
             launch.user(uid, binary).start()
         };
         let house = Self { server, folder, slots };

@@ -1,10 +1,12 @@
 //! A server process of our own, spoken to by plain HTTP over loopback.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -27,8 +29,33 @@ pub fn knows_no_settings(command: &mut Command) {
     command.env("XDG_CONFIG_HOME", "/dev/null");
 }
 
+/// A port that nobody listens on and that no other test was given: two servers that start at once never get the same.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
+}
+
+/// The inode of the socket that listens on this port of loopback or of every address.
+fn listener(port: u16) -> Option<String> {
+    const LISTENS: &str = "0A";
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_it = fields[1].ends_with(&format!(":{port:04X}")) && fields[3] == LISTENS;
+        is_it.then(|| fields[9].to_owned())
+    })
+}
+
+/// A copy of our binary. Another process makes it: whatever is forked here meanwhile would hold a file that we have open
+/// for writing, and nobody can execute such a file ("text file busy").
+pub fn copy_binary(to: &Path) {
+    let done = Command::new("cp").arg(BINARY).arg(to).status().unwrap();
+    assert!(done.success(), "cp {BINARY} {}", to.display());
 }
 
 /// A server that is about to be started over a data folder; its jobs run as the tests' own user.
@@ -154,7 +181,7 @@ impl Launch {
         let child = self.command(port).spawn().unwrap();
         let mut server = Server { child, port, data_dir: self.data_dir.clone() };
         let began = Instant::now();
-        while server.ask("GET", "/readyz", None).is_none_or(|(status, _)| status != 200) {
+        while !server.is_ready() {
             if server.child.try_wait().unwrap().is_some() {
                 return None;
             }
@@ -169,6 +196,18 @@ impl Server {
     /// Starts a server over `data_dir` whose jobs run as the tests' own user, and waits until it is ready.
     pub fn start(data_dir: &Path) -> Self {
         Launch::over(data_dir).start()
+    }
+
+    /// Whether it answers, and not a stranger that took its port first.
+    fn is_ready(&self) -> bool {
+        self.ask("GET", "/readyz", None).is_some_and(|(status, _)| status == 200) && self.listens()
+    }
+
+    fn listens(&self) -> bool {
+        let Some(inode) = listener(self.port) else { return false };
+        let socket = format!("socket:[{inode}]");
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).into_iter().flatten().flatten();
+        files.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|it| it.as_os_str() == &*socket)
     }
 
     /// Submits a shell line, which must be accepted; returns the job's id.
