@@ -3,6 +3,7 @@
 
 mod alarm;
 mod capture;
+mod cgroup;
 mod entry;
 mod env;
 mod frame;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::model::{AttemptId, AttemptResult, IsolationReport, JobSpec, Limits, SecretEnv};
+use crate::model::{AttemptId, AttemptResult, IsolationReport, JobSpec, Limits, ResourceLimits, SecretEnv};
 
 pub use entry::{keeper_available, keeper_path, sandbox_entry};
 pub use env::{BaseEnv, DEFAULT_PATH, job_env};
@@ -139,6 +140,8 @@ pub struct ProcessConfig {
     pub output_hard_bytes: u64,
     /// Output that is handed over with the result and not left in the spool, in bytes.
     pub output_inline_bytes: u64,
+    /// What a job may use that asks for nothing, as far as it can be held to it.
+    pub default_limits: ResourceLimits,
     /// Longest wait at start for the locks of a former life, in milliseconds.
     pub lock_wait_ms: u64,
     /// Files that a job may have open (its soft limit), when that is not what the node itself may. Only a keeper
@@ -161,6 +164,7 @@ impl ProcessConfig {
             output_tail_bytes: limits.output_tail_bytes,
             output_hard_bytes: limits.output_hard_bytes,
             output_inline_bytes: limits.output_inline_bytes,
+            default_limits: limits.default_job,
             lock_wait_ms: LOCK_WAIT_MS,
             open_files: None,
         }

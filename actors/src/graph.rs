@@ -62,6 +62,7 @@ pub enum StartError {
 pub type MakeExecutor = Box<dyn FnOnce(ExecEvents) -> Box<dyn Executor> + Send>;
 
 /// How the local runner runs jobs.
+#[allow(clippy::large_enum_variant, reason = "a node has one")]
 pub enum ExecutorChoice {
     /// As processes.
     Process(ProcessConfig),

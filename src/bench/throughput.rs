@@ -48,6 +48,7 @@ pub fn job(line: &str) -> SubmitBody {
         timeout_ms: Some(JOB_LIMIT_MS),
         grace_ms: None,
         on_lost: None,
+        limits: None,
         isolation: Some("none".into()),
     }
 }

@@ -12,6 +12,7 @@ mod bench;
 mod demo;
 mod examples;
 mod global;
+mod limits;
 mod node;
 mod records;
 mod settings;
@@ -20,6 +21,7 @@ mod token;
 pub use bench::BenchArgs;
 pub use demo::DemoArgs;
 pub use examples::command;
+pub use limits::LimitArgs;
 pub use node::{NodeArgs, ServeArgs};
 pub use records::{EventsArgs, GroupBy, HelpArgs, HistoryArgs, ManArgs, PruneArgs, StatsArgs};
 pub use settings::{ApiArgs, ConfigCommand, ConfigShowArgs, ContextCommand, Whose};
@@ -216,6 +218,8 @@ pub struct JobArgs {
     /// auto, none, or sandbox: a room of its own, or a failure that says why there is none.
     #[arg(long, value_name = "MODE")]
     pub isolation: Option<String>,
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// The command and its arguments.
     #[arg(trailing_var_arg = true, required_unless_present = "shell")]
     pub command: Vec<String>,

@@ -89,5 +89,6 @@ pub fn job_body(args: &JobArgs, same_host: bool, environment: &Environment) -> R
         grace_ms: args.grace,
         on_lost: args.on_lost.clone(),
         isolation: args.isolation.clone(),
+        limits: args.limits.body(),
     })
 }

@@ -1,10 +1,12 @@
 //! Jobs as tables and blocks of text.
 
+use std::collections::BTreeMap;
+
 use callboard_actors::model::time::parse_rfc3339;
 
 use super::render::{Cell, Column};
 use super::style::{marked, painted, plain};
-use crate::http::api::{CommandBody, JobBody, UsageBody};
+use crate::http::api::{CommandBody, EnforcedBody, JobBody, UsageBody};
 
 /// The command as one line.
 pub fn command(body: &CommandBody) -> String {
@@ -133,6 +135,7 @@ pub fn job(job: &JobBody, colours: bool) -> String {
     if let Some(isolation) = &job.isolation_effective {
         add("isolation:", Some(format!("{} (missing {})", isolation.tier, isolation.missing.join(", "))));
     }
+    add("limits:", job.isolation_effective.as_ref().map(|had| limits(&had.limits)));
     for attempt in &job.attempts {
         add(
             "",
@@ -140,4 +143,13 @@ pub fn job(job: &JobBody, colours: bool) -> String {
         );
     }
     lines.join("\n")
+}
+
+/// What the job was held to, without what is only a node's and the same for every job.
+fn limits(limits: &BTreeMap<String, EnforcedBody>) -> String {
+    let asked = limits.iter().filter(|(name, _)| !["output_bytes", "timeout_ms"].contains(&name.as_str()));
+    let line = |(name, limit): (&String, &EnforcedBody)| {
+        format!("{name} {} ({})", limit.limit, limit.enforced_by.as_deref().unwrap_or("not enforced"))
+    };
+    asked.map(line).collect::<Vec<_>>().join(", ")
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use callboard_actors::model::Limits;
+use callboard_actors::model::{Limits, ResourceLimits};
 
 use super::sections::{AuditSection, LimitsSection, ServerSection, StoreSection};
 use super::{
@@ -153,6 +153,20 @@ fn limits(role: Role, told: LimitsSection) -> Limits {
         output_tail_bytes: told.output_tail.map_or(base.output_tail_bytes, |bytes| bytes.0),
         output_hard_bytes: told.output_hard.map_or(base.output_hard_bytes, |bytes| bytes.0),
         output_inline_bytes: told.output_inline.map_or(base.output_inline_bytes, |bytes| bytes.0),
+        default_job: ResourceLimits {
+            memory_bytes: told.default_memory.map(|bytes| bytes.0),
+            cpu_millis: told.default_cpus.map(|cpus| cpus.0),
+            processes: told.default_processes,
+            disk_bytes: told.default_disk.map(|bytes| bytes.0),
+            open_files: told.default_open_files,
+        },
+        max_job: ResourceLimits {
+            memory_bytes: told.max_memory.map(|bytes| bytes.0),
+            cpu_millis: told.max_cpus.map(|cpus| cpus.0),
+            processes: told.max_processes,
+            disk_bytes: told.max_disk.map(|bytes| bytes.0),
+            open_files: told.max_open_files,
+        },
         max_lost: told.max_lost.unwrap_or(base.max_lost),
         retention_age_ms: told.retention_age.map_or(base.retention_age_ms, |age| age.0),
         retention_count: told.retention_count.unwrap_or(base.retention_count),
@@ -215,6 +229,7 @@ fn check_limits(limits: &Limits) -> Result<(), ConfigError> {
     refuse_unless(limits.default_grace_ms <= limits.max_grace_ms, || {
         "default_grace must be at most max_grace".into()
     })?;
+    limits.default_job.check(&limits.max_job).map_err(ConfigError::Together)?;
     refuse_unless(limits.output_inline_bytes <= limits.output_head_bytes, || {
         "output_inline must be at most output_head".into()
     })?;

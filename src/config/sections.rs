@@ -8,8 +8,8 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::units::{
-    Bind, ByteCount, ColorWhen, Durability, JobUser, List, LogFilter, LogFormat, Millis, OptionalMillis,
-    OutputForm, StoreKind,
+    Bind, ByteCount, ColorWhen, Cpus, Durability, JobUser, List, LogFilter, LogFormat, Millis,
+    OptionalMillis, OutputForm, StoreKind,
 };
 use super::{AdmissionSection, ConfigError, Environment};
 
@@ -144,6 +144,26 @@ section! {
         pub default_grace: Option<Millis> = "CALLBOARD_DEFAULT_GRACE",
         /// Longest time between TERM and KILL that a job may ask for.
         pub max_grace: Option<Millis> = "CALLBOARD_MAX_GRACE",
+        /// Memory of a job that names none.
+        pub default_memory: Option<ByteCount> = "CALLBOARD_DEFAULT_MEMORY",
+        /// The most memory that a job may ask for.
+        pub max_memory: Option<ByteCount> = "CALLBOARD_MAX_MEMORY",
+        /// CPUs of a job that names none.
+        pub default_cpus: Option<Cpus> = "CALLBOARD_DEFAULT_CPUS",
+        /// The most CPUs that a job may ask for.
+        pub max_cpus: Option<Cpus> = "CALLBOARD_MAX_CPUS",
+        /// Processes and threads of a job that names none.
+        pub default_processes: Option<u32> = "CALLBOARD_DEFAULT_PROCESSES",
+        /// The most processes and threads that a job may ask for.
+        pub max_processes: Option<u32> = "CALLBOARD_MAX_PROCESSES",
+        /// Scratch room of a job that names none.
+        pub default_disk: Option<ByteCount> = "CALLBOARD_DEFAULT_DISK",
+        /// The most scratch room that a job may ask for.
+        pub max_disk: Option<ByteCount> = "CALLBOARD_MAX_DISK",
+        /// Open files of a job that names none.
+        pub default_open_files: Option<u32> = "CALLBOARD_DEFAULT_OPEN_FILES",
+        /// The most open files that a job may ask for.
+        pub max_open_files: Option<u32> = "CALLBOARD_MAX_OPEN_FILES",
         /// Output kept from the beginning of each stream.
         pub output_head: Option<ByteCount> = "CALLBOARD_OUTPUT_HEAD",
         /// Output kept from the end of each stream.

@@ -152,6 +152,16 @@ fn value(config: &NodeConfig, section: &str, key: &str) -> Option<Value> {
         ("limits", "output_tail") => size(limits.output_tail_bytes),
         ("limits", "output_hard") => size(limits.output_hard_bytes),
         ("limits", "output_inline") => size(limits.output_inline_bytes),
+        ("limits", "default_memory") => json!(limits.default_job.memory_bytes.map(size)),
+        ("limits", "max_memory") => json!(limits.max_job.memory_bytes.map(size)),
+        ("limits", "default_cpus") => json!(limits.default_job.cpu_millis.map(cpus)),
+        ("limits", "max_cpus") => json!(limits.max_job.cpu_millis.map(cpus)),
+        ("limits", "default_processes") => json!(limits.default_job.processes),
+        ("limits", "max_processes") => json!(limits.max_job.processes),
+        ("limits", "default_disk") => json!(limits.default_job.disk_bytes.map(size)),
+        ("limits", "max_disk") => json!(limits.max_job.disk_bytes.map(size)),
+        ("limits", "default_open_files") => json!(limits.default_job.open_files),
+        ("limits", "max_open_files") => json!(limits.max_job.open_files),
         ("limits", "max_lost") => json!(limits.max_lost),
         ("limits", "retention_age") => duration(limits.retention_age_ms),
         ("limits", "retention_count") => json!(limits.retention_count),
@@ -166,6 +176,10 @@ fn duration(ms: u64) -> Value {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
     let unit = units.iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
     json!(unit.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit)))
+}
+
+fn cpus(millis: u32) -> f64 {
+    f64::from(millis) / 1000.0
 }
 
 /// As it would be written in a file, exactly.

@@ -65,6 +65,21 @@ impl FromStr for ByteCount {
     }
 }
 
+/// CPUs, in thousandths of one: `0.5`, `2`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cpus(pub u32);
+
+impl FromStr for Cpus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number: f64 = text.trim().parse().unwrap_or(f64::NAN);
+        let fine = (0.001..=f64::from(u32::MAX) / 1000.0).contains(&number);
+        let refuse = || format!("`{text}` is not a number of CPUs: write `2` or `0.5`");
+        if fine { Ok(Self((number * 1000.0).round() as u32)) } else { Err(refuse()) }
+    }
+}
+
 /// An address to listen on: `IP:PORT`, `localhost:PORT`, or `:PORT` for every address of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bind(pub SocketAddr);
@@ -289,7 +304,7 @@ macro_rules! read_as_text {
     )+};
 }
 
-read_as_text!(Millis, OptionalMillis, ByteCount, Bind, JobUser, LogFilter);
+read_as_text!(Millis, OptionalMillis, ByteCount, Cpus, Bind, JobUser, LogFilter);
 read_as_text!(StoreKind, Durability, LogFormat, OutputForm, ColorWhen);
 read_as_text!(List<Bind>, List<String>);
 
@@ -306,6 +321,16 @@ mod tests {
         }
         for text in ["", "-1", "KiB", "1TB", "1e9", "99999999999G"] {
             assert!(text.parse::<ByteCount>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn cpus_are_read_in_parts_of_one() {
+        for (text, millis) in [("1", 1000), ("0.5", 500), (" 1.25 ", 1250), ("0.001", 1)] {
+            assert_eq!(text.parse(), Ok(Cpus(millis)), "{text}");
+        }
+        for text in ["", "0", "-1", "half", "NaN", "inf", "1e30"] {
+            assert!(text.parse::<Cpus>().is_err(), "{text}");
         }
     }
 

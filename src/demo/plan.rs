@@ -99,6 +99,7 @@ impl Planned {
             grace_ms: None,
             on_lost: None,
             isolation: None,
+            limits: None,
         }
     }
 

@@ -14,10 +14,13 @@ use super::whole::whole_or_null;
 mod original;
 mod records;
 mod tokens;
+mod usage;
 
 pub use original::{CompatAccepted, CompatJob, CompatSubmit, ExecuteAnswer, HealthBody};
 pub use records::{EventBody, PruneAnswer, PruneBody, SpreadBody, StatsBody, StatusCounts, WindowBody};
 pub use tokens::{TokenBody, TokenListBody, TokenMade, TokenWanted};
+use usage::enforced;
+pub use usage::{EnforcedBody, LimitsBody, UsageBody};
 
 /// A command: a shell line, or a program with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -78,6 +81,9 @@ pub struct SubmitBody {
     /// `auto` (default), `none`, or `sandbox`: a room of its own, or a failure that says why there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<String>,
+    /// What it may use at most; the node's defaults when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsBody>,
 }
 
 /// Body of `POST /v1/jobs/batch`.
@@ -130,19 +136,6 @@ pub struct OutputBody {
     pub base64: Option<String>,
 }
 
-/// What a job's process tree used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct UsageBody {
-    /// CPU time in user mode, milliseconds.
-    pub cpu_user_ms: f64,
-    /// CPU time in kernel mode, milliseconds.
-    pub cpu_system_ms: f64,
-    /// Largest resident size of one process, bytes.
-    pub peak_memory_bytes: u64,
-    /// Processes that outlived the job and were killed.
-    pub orphans_killed: u32,
-}
-
 /// An attempt that did not become the job's outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AttemptBody {
@@ -159,7 +152,7 @@ pub struct AttemptBody {
 }
 
 /// What isolation a job really had.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct IsolationBody {
     /// `none` until the sandbox exists.
     pub tier: String,
@@ -167,11 +160,20 @@ pub struct IsolationBody {
     pub kill: String,
     /// Layers that this run did not have.
     pub missing: Vec<String>,
+    /// What it was held to, and by whom: `memory_bytes`, `cpus`, `processes`, `disk_bytes`, `open_files`,
+    /// `output_bytes`, `timeout_ms`.
+    #[serde(default)]
+    pub limits: BTreeMap<String, EnforcedBody>,
 }
 
 impl From<&IsolationReport> for IsolationBody {
     fn from(report: &IsolationReport) -> Self {
-        Self { tier: report.tier.clone(), kill: report.kill.clone(), missing: report.missing.clone() }
+        Self {
+            tier: report.tier.clone(),
+            kill: report.kill.clone(),
+            missing: report.missing.clone(),
+            limits: enforced(&report.limits),
+        }
     }
 }
 
@@ -215,6 +217,9 @@ pub struct JobBody {
     pub timeout_ms: Option<u64>,
     /// Time between TERM and KILL in milliseconds.
     pub grace_ms: u64,
+    /// What it may use at most.
+    #[serde(default)]
+    pub limits: LimitsBody,
     /// Folder it starts in.
     pub cwd: Option<String>,
     /// Variables it was given.

@@ -48,6 +48,7 @@ pub fn of(body: SubmitBody, limits: &Limits) -> Result<JobSpec, Problem> {
         grace_ms: body.grace_ms.unwrap_or(limits.default_grace_ms),
         on_lost,
         isolation,
+        limits: body.limits.map(|asked| asked.read()).unwrap_or_default(),
     })
 }
 

@@ -43,6 +43,7 @@ pub fn listed(view: &JobView) -> JobBody {
         runtime_ms: None,
         timeout_ms: spec.timeout_ms,
         grace_ms: spec.grace_ms,
+        limits: spec.limits.into(),
         cwd: spec.cwd.clone(),
         env: Default::default(),
         secret_env: Vec::new(),
@@ -105,6 +106,9 @@ fn usage(usage: &Usage) -> UsageBody {
         cpu_user_ms: millis(usage.cpu_user_us),
         cpu_system_ms: millis(usage.cpu_system_us),
         peak_memory_bytes: usage.peak_memory_bytes,
+        memory_peak_bytes: usage.memory_peak_bytes,
+        oom_kills: usage.oom_kills,
+        process_denials: usage.process_denials,
         orphans_killed: usage.orphans_killed,
     }
 }

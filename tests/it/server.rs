@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
 use serde_json::{Value, json};
 
 use crate::process::{PATIENCE, exit_within};
@@ -206,7 +207,8 @@ impl Server {
     fn listens(&self) -> bool {
         let Some(inode) = listener(self.port) else { return false };
         let socket = format!("socket:[{inode}]");
-        let files = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).into_iter().flatten().flatten();
+        let files =
+            std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).into_iter().flatten().flatten();
         files.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|it| it.as_os_str() == &*socket)
     }
 
@@ -243,8 +245,8 @@ impl Server {
         exchange(self.port, "GET", &path, None).expect("the server answers").body
     }
 
-    pub fn pid(&self) -> rustix::process::Pid {
-        rustix::process::Pid::from_child(&self.child)
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
@@ -274,12 +276,19 @@ impl Server {
 
     /// Keepers that belong to this data folder and still live.
     pub fn keepers(&self) -> usize {
+        self.keeper_pids().len()
+    }
+
+    /// Who they are.
+    pub fn keeper_pids(&self) -> Vec<Pid> {
         let locks = self.data_dir.join("slots");
         let holds = |pid: &Path| {
             let fds = std::fs::read_dir(pid.join("fd")).into_iter().flatten().flatten();
             fds.filter_map(|fd| std::fs::read_link(fd.path()).ok()).any(|file| file.starts_with(&locks))
         };
-        std::fs::read_dir("/proc").unwrap().flatten().filter(|process| holds(&process.path())).count()
+        let processes =
+            std::fs::read_dir("/proc").unwrap().flatten().filter(|process| holds(&process.path()));
+        processes.filter_map(|process| Pid::from_raw(process.file_name().to_str()?.parse().ok()?)).collect()
     }
 }
 

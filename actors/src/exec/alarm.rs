@@ -37,3 +37,9 @@ impl Alarm {
         }
     }
 }
+
+/// Sleeps, less when a child dies. For processes and threads that nobody else waits on.
+pub(crate) fn nap(ms: u64) {
+    let time = rustix::event::Timespec::try_from(Duration::from_millis(ms)).ok();
+    let _ = rustix::event::poll(&mut [], time.as_ref());
+}

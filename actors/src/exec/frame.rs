@@ -10,15 +10,18 @@ use serde::{Deserialize, Serialize};
 
 use zeroize::Zeroizing;
 
+use super::cgroup::Layout;
 use super::sandbox::Room;
-use crate::model::{AttemptEnd, AttemptId, Captured, CommandLine, InputMode, SecretEnv, Usage};
+use crate::model::{
+    AttemptEnd, AttemptId, Captured, CommandLine, InputMode, LimitReport, ResourceLimits, SecretEnv, Usage,
+};
 
 /// Longest frame, in bytes: a job's largest command, environment and inline input together stay far below it.
 pub(crate) const MAX_FRAME_BYTES: usize = 4 << 20;
 const PREFIX: usize = 4;
 
 /// A path as bytes: Linux paths need not be text.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RawPath(Vec<u8>);
 
 impl From<&Path> for RawPath {
@@ -52,8 +55,21 @@ pub(crate) struct Setup {
     pub(crate) run_as: Option<(u32, u32)>,
     /// The room of those jobs that have one.
     pub(crate) room: Room,
+    /// What a job may use that asks for nothing.
+    pub(crate) default_limits: ResourceLimits,
+    /// Where it may make control groups.
+    pub(crate) groups: Layout,
+    /// What they are called.
+    pub(crate) group_name: String,
     pub(crate) caps: Caps,
     pub(crate) on_lifeline_end: OnLifelineEnd,
+}
+
+impl Setup {
+    /// The room of this attempt.
+    pub(crate) fn room_of(&self, plan: &Plan) -> Room {
+        self.room.of_job(&plan.limits.or(self.default_limits), self.groups.controls())
+    }
 }
 
 /// How much output of each stream is kept, and where; all in bytes.
@@ -75,6 +91,8 @@ pub(crate) struct Plan {
     pub(crate) cwd: Option<String>,
     /// Whether it runs in a room of its own.
     pub(crate) roomed: bool,
+    /// What it may use at most.
+    pub(crate) limits: ResourceLimits,
     pub(crate) input: InputMode,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) grace_ms: u64,
@@ -140,6 +158,8 @@ pub(crate) struct Report {
     pub(crate) started_ms_ago: Option<u64>,
     /// Whether it ran in a room.
     pub(crate) roomed: bool,
+    /// What it was held to.
+    pub(crate) limits: Vec<LimitReport>,
 }
 
 /// Why bytes are not a frame.

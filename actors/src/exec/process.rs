@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use self::link::Link;
 use self::state::State;
+use super::cgroup::{self, Layout};
 use super::frame::{Caps, OnLifelineEnd, Plan, RawPath, SecretPairs, Setup, ToKeeper};
 use super::sandbox::{HOME, Room, USER};
 use super::{ExecEvents, ExecJob, ExecRefusal, Executor, ProcessConfig, RunAs, Slot};
@@ -70,11 +71,12 @@ impl ProcessExecutor {
         make_folder(&config.slots_dir)?;
         make_folder(&config.spool_dir)?;
         let isolation = isolation_of(&config);
-        let state = Rc::new(RefCell::new(State::new(events, isolation)));
+        let groups = groups(&config);
+        let state = Rc::new(RefCell::new(State::new(events, isolation, Room::report(groups.controls()))));
         let mut answers = Vec::new();
         for slot in 0..config.slots {
-            let answer =
-                open_slot(slot, &config, &state).map_err(|source| ProcessError::Keeper { slot, source })?;
+            let answer = open_slot(slot, &config, &groups, &state)
+                .map_err(|source| ProcessError::Keeper { slot, source })?;
             answers.push((slot, answer));
         }
         let patience = Duration::from_millis(config.lock_wait_ms + READY_SLACK_MS);
@@ -141,6 +143,7 @@ async fn see_it_end(attempt: AttemptId, grace_ms: u64, state: Weak<RefCell<State
 fn open_slot(
     slot: Slot,
     config: &ProcessConfig,
+    groups: &Layout,
     state: &Rc<RefCell<State>>,
 ) -> io::Result<oneshot::Receiver<()>> {
     let (socket, keeper) = match &config.keeper_path {
@@ -150,7 +153,7 @@ fn open_slot(
         }
         None => (spawn::keeper_thread(slot)?, None),
     };
-    let setup = ToKeeper::Setup(Box::new(setup_of(slot, config)));
+    let setup = ToKeeper::Setup(Box::new(setup_of(slot, config, groups)));
     let (reader, writer) = tokio::net::UnixStream::from_std(socket)?.into_split();
     let link = Rc::new(Link::new(writer));
     link.send(&setup).map_err(io::Error::other)?;
@@ -159,7 +162,7 @@ fn open_slot(
     Ok(answer)
 }
 
-fn setup_of(slot: Slot, config: &ProcessConfig) -> Setup {
+fn setup_of(slot: Slot, config: &ProcessConfig, groups: &Layout) -> Setup {
     let raw = |path: &Path| {
         let absolute = std::path::absolute(path);
         RawPath::from(absolute.as_deref().unwrap_or(path))
@@ -172,6 +175,9 @@ fn setup_of(slot: Slot, config: &ProcessConfig) -> Setup {
         default_cwd: raw(&config.default_cwd),
         run_as: config.run_as.map(|RunAs { uid, gid }| (uid, gid)),
         room: Room::of_slot(slot),
+        default_limits: config.default_limits,
+        groups: groups.clone(),
+        group_name: group_name(config, slot),
         caps: Caps {
             head: config.output_head_bytes,
             tail: config.output_tail_bytes,
@@ -182,6 +188,26 @@ fn setup_of(slot: Slot, config: &ProcessConfig) -> Setup {
     }
 }
 
+/// The control groups that keepers may make. A thread is no keeper: it cannot enter one without the whole node.
+fn groups(config: &ProcessConfig) -> Layout {
+    if config.keeper_path.is_none() {
+        return Layout::default();
+    }
+    let (layout, why) = cgroup::discover();
+    why.iter().for_each(|why| log::debug!("control groups cannot be made: {why}"));
+    layout
+}
+
+/// The name of a slot's groups: nodes of other folders have others.
+fn group_name(config: &ProcessConfig, slot: Slot) -> String {
+    use sha2::{Digest, Sha256};
+    use std::os::unix::ffi::OsStrExt;
+    let folder = std::path::absolute(&config.slots_dir).unwrap_or_else(|_| config.slots_dir.clone());
+    let digest = Sha256::digest(folder.as_os_str().as_bytes());
+    let node: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    format!("{node}.{slot}")
+}
+
 fn plan_of(job: ExecJob) -> Plan {
     Plan {
         attempt: job.attempt,
@@ -190,6 +216,7 @@ fn plan_of(job: ExecJob) -> Plan {
         secret_env: SecretPairs::of(&job.secret_env),
         cwd: job.spec.cwd.clone(),
         roomed: job.spec.isolation == Isolation::Sandbox,
+        limits: job.spec.limits,
         input: job.spec.input.clone(),
         timeout_ms: job.spec.timeout_ms,
         grace_ms: job.spec.grace_ms,

@@ -9,7 +9,8 @@ mod spawn;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::IsolationReport;
+use super::cgroup::Controls;
+use crate::model::{IsolationReport, ResourceLimits};
 
 pub(crate) use self::payload::Order;
 pub(crate) use self::spawn::{LastWords, Pipes, enter};
@@ -41,8 +42,10 @@ pub(crate) struct Room {
     pub(crate) scratch_files: u64,
     /// Files that it may have open.
     pub(crate) open_files: u64,
-    /// Processes and threads that its user may have.
-    pub(crate) processes: u64,
+    /// Processes and threads that its user may have, where no control group counts them.
+    pub(crate) processes: Option<u64>,
+    /// Bytes of address space that each of its processes may have, where no control group counts memory.
+    pub(crate) address_bytes: Option<u64>,
 }
 
 impl Room {
@@ -58,16 +61,46 @@ impl Room {
             scratch_bytes: SCRATCH_BYTES,
             scratch_files: SCRATCH_FILES,
             open_files: OPEN_FILES,
-            processes: PROCESSES,
+            processes: Some(PROCESSES),
+            address_bytes: None,
         }
     }
 
-    /// What a job in it had, as far as the job itself can tell.
-    pub(crate) fn report() -> IsolationReport {
+    /// The room of one job: with what it may use, as far as `controls` leaves that to the room.
+    pub(crate) fn of_job(&self, limits: &ResourceLimits, controls: Controls) -> Self {
+        let half = |bytes| bytes / 2;
+        // Files in memory are memory: a job that fills them should hear of a full disk, and not be killed.
+        let scratch = self.scratch_bytes.min(limits.memory_bytes.map_or(u64::MAX, half));
+        let processes = limits.processes.map(u64::from).or(self.processes);
+        Self {
+            scratch_bytes: limits.disk_bytes.unwrap_or(scratch),
+            open_files: limits.open_files.map_or(self.open_files, u64::from),
+            processes: processes.filter(|_| !controls.pids),
+            address_bytes: limits.memory_bytes.filter(|_| !controls.memory),
+            ..self.clone()
+        }
+    }
+
+    /// What its group holds a job to that says nothing itself.
+    pub(crate) fn group_limits(&self, limits: &ResourceLimits) -> ResourceLimits {
+        let processes = self.processes.and_then(|most| u32::try_from(most).ok());
+        limits.or(ResourceLimits { processes, ..ResourceLimits::default() })
+    }
+
+    /// What a job in it had, where control groups have these controls.
+    pub(crate) fn report(controls: Controls) -> IsolationReport {
+        let layers = [
+            ("landlock", false),
+            ("cgroup.memory", controls.memory),
+            ("cgroup.pids", controls.pids),
+            ("cgroup.cpu", controls.cpu),
+        ];
+        let is_full = controls.memory && controls.pids && controls.cpu;
         IsolationReport {
-            tier: "partial".into(),
+            tier: if is_full { "full" } else { "partial" }.into(),
             kill: "pid_namespace".into(),
-            missing: ["landlock", "cgroups"].map(String::from).into(),
+            missing: layers.iter().filter(|(_, has)| !has).map(|(name, _)| (*name).to_owned()).collect(),
+            limits: Vec::new(),
         }
     }
 }
@@ -88,10 +121,11 @@ pub(crate) enum Stage {
     Folder = 10,
     Exec = 11,
     Silent = 12,
+    Groups = 13,
 }
 
 impl Stage {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Namespaces,
         Self::Ids,
         Self::Mounts,
@@ -104,6 +138,7 @@ impl Stage {
         Self::Folder,
         Self::Exec,
         Self::Silent,
+        Self::Groups,
     ];
 
     fn from_u8(number: u8) -> Option<Self> {
@@ -125,6 +160,7 @@ impl Stage {
             Self::Folder => "entering its folder",
             Self::Exec => "starting the program",
             Self::Silent => "waiting for it",
+            Self::Groups => "its control group",
         }
     }
 }
@@ -145,6 +181,11 @@ impl Fault {
 
     fn of(stage: Stage) -> impl Fn(rustix::io::Errno) -> Self {
         move |errno| Self { stage, errno: errno.raw_os_error() }
+    }
+
+    /// A control group that could not be entered.
+    pub(crate) fn groups(errno: i32) -> Self {
+        Self { stage: Stage::Groups, errno }
     }
 
     const BYTES: usize = 5;

@@ -1,8 +1,9 @@
 //! What a spec must look like to be a job at all: sizes, bytes and names. Whether it is *permitted* is `policy`.
 
 use super::limits::{self, Limits};
+use super::resources::{Bound, show};
 use super::secret::SecretEnv;
-use super::spec::{CommandLine, InputMode, JobSpec};
+use super::spec::{CommandLine, InputMode, Isolation, JobSpec};
 
 /// One thing wrong with a spec, with where it is (a JSON pointer below the spec).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +59,24 @@ pub fn check_with_secrets(
     let max = limits.max_grace_ms;
     let text = || format!("grace must be at most {max} ms (limit max_grace)");
     require(spec.grace_ms <= max, "/grace", text, &mut problems);
+    check_limits(spec, limits, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+fn check_limits(spec: &JobSpec, limits: &Limits, problems: &mut Vec<SpecProblem>) {
+    for Bound { name, value, least, most, is_policy } in spec.limits.bounds(&limits.max_job) {
+        let whose = if is_policy { " (limit of this node)" } else { "" };
+        let text = || format!("{name} must be between {} and {}{whose}", show(name, least), show(name, most));
+        require((least..=most).contains(&value), &format!("/limits/{name}"), text, problems);
+    }
+    if spec.isolation == Isolation::None {
+        for (name, value) in
+            [("disk_bytes", spec.limits.disk_bytes), ("open_files", spec.limits.open_files.map(u64::from))]
+        {
+            let text = || format!("{name} is a limit of rooms: it does not go with isolation `none`");
+            require(value.is_none(), &format!("/limits/{name}"), text, problems);
+        }
+    }
 }
 
 fn require(fine: bool, pointer: &str, detail: impl FnOnce() -> String, problems: &mut Vec<SpecProblem>) {

@@ -1,5 +1,7 @@
 //! Every limit that protects the platform has a name and a default here. Nothing here enforces them.
 
+use super::resources::ResourceLimits;
+
 /// Largest JSON body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// Largest body of a batch submit, in bytes.
@@ -81,6 +83,10 @@ pub struct Limits {
     pub output_hard_bytes: u64,
     /// Output of one stream that is kept in the job's record and not in a file, in bytes.
     pub output_inline_bytes: u64,
+    /// What a job may use that asks for nothing.
+    pub default_job: ResourceLimits,
+    /// The most that a job may ask for.
+    pub max_job: ResourceLimits,
     /// Attempts lost with their node before a job is given up.
     pub max_lost: u16,
     /// Age at which a finished job is forgotten, in milliseconds; 0 keeps it for ever.
@@ -107,6 +113,8 @@ impl Default for Limits {
             output_tail_bytes: 64 << 10,
             output_hard_bytes: 640 << 20,
             output_inline_bytes: 16 << 10,
+            default_job: ResourceLimits::default(),
+            max_job: ResourceLimits::default(),
             max_lost: 3,
             retention_age_ms: 30 * 24 * 3_600_000,
             retention_count: 1_000_000,

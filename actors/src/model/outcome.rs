@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::id::{AttemptId, Epoch, NodeId};
 use super::output::Captured;
 use super::reason::EndReason;
+use super::resources::LimitReport;
 use super::state::CancelWish;
 
 /// How a process left: by itself with a code, or by a signal. Exactly one of the two.
@@ -54,9 +55,27 @@ pub enum AttemptEnd {
         /// What a shell would have exited with: 126 (cannot execute) or 127 (not found).
         shell_code: i32,
     },
+    /// The whole tree used more memory than it may, or than there was, and the kernel killed some of it.
+    OutOfMemory {
+        /// The job's limit, in bytes; none when it was the machine's memory that ran out.
+        limit_bytes: Option<u64>,
+        /// The most that it had at once, in bytes, where that was counted.
+        peak_bytes: Option<u64>,
+        /// How many of its processes the kernel killed.
+        kills: u32,
+        /// Whether the job's own process was spared, and ended by its node.
+        spared: bool,
+        /// How the job's own process left.
+        exit: Exit,
+    },
     /// The job's room could not be made, so nothing was executed.
     SandboxError {
         /// What failed, one line.
+        message: String,
+    },
+    /// The node cannot hold the job to what it asked for, so nothing was executed.
+    Unavailable {
+        /// What is missing and what to do about it, one line.
         message: String,
     },
     /// The node lost its grip on the process, for example because the keeper died.
@@ -79,6 +98,15 @@ pub struct Usage {
     pub peak_memory_bytes: u64,
     /// Processes that outlived the job's own process and were killed.
     pub orphans_killed: u32,
+    /// The most memory that the whole tree had at once, in bytes, as its control group counted; none without one.
+    #[serde(default)]
+    pub memory_peak_bytes: Option<u64>,
+    /// Processes that the kernel killed for want of memory.
+    #[serde(default)]
+    pub oom_kills: u32,
+    /// Processes that were not started because there were as many as the job may have.
+    #[serde(default)]
+    pub process_denials: u32,
 }
 
 /// What isolation a job really had.
@@ -90,6 +118,9 @@ pub struct IsolationReport {
     pub kill: String,
     /// Layers that this run did not have.
     pub missing: Vec<String>,
+    /// What it was held to, and by whom.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitReport>,
 }
 
 impl Default for IsolationReport {
@@ -98,6 +129,7 @@ impl Default for IsolationReport {
             tier: "none".into(),
             kill: "subreaper".into(),
             missing: ["namespaces", "seccomp", "landlock", "cgroups", "network"].map(String::from).into(),
+            limits: Vec::new(),
         }
     }
 }
@@ -217,10 +249,33 @@ fn judge(end: &AttemptEnd, wish: Option<&CancelWish>) -> (EndReason, Option<Exit
             Some(*exit),
             Some(format!("wrote more than the hard limit of {limit_bytes} bytes to one stream")),
         ),
+        AttemptEnd::OutOfMemory { limit_bytes, peak_bytes, kills, spared, exit } => {
+            let was_job = !spared && matches!(exit, Exit::Signal { .. });
+            let message = out_of_memory(*limit_bytes, *peak_bytes, *kills, was_job);
+            (EndReason::Oom, Some(*exit), Some(message))
+        }
         AttemptEnd::SpawnError { message, .. } => (EndReason::SpawnError, None, Some(message.clone())),
         AttemptEnd::SandboxError { message } => (EndReason::SandboxError, None, Some(message.clone())),
+        AttemptEnd::Unavailable { message } => (EndReason::IsolationUnavailable, None, Some(message.clone())),
         AttemptEnd::Lost { why } => {
             (reason_or(EndReason::RunnerLost), None, note.or_else(|| Some(why.clone())))
         }
+    }
+}
+
+/// Who was killed and why, one line.
+fn out_of_memory(limit: Option<u64>, peak: Option<u64>, kills: u32, was_job: bool) -> String {
+    let who = match (was_job, kills) {
+        (true, 0 | 1) => "the job's own process".to_owned(),
+        (true, more) => format!("{more} processes of the job, its own among them,"),
+        (false, 0 | 1) => "a process that the job had started".to_owned(),
+        (false, more) => format!("{more} processes that the job had started"),
+    };
+    let at = peak.map(|bytes| format!(" at {bytes} bytes")).unwrap_or_default();
+    match limit {
+        Some(limit) => {
+            format!("the kernel killed {who}{at}: the limit is {limit} bytes (limits.memory_bytes)")
+        }
+        None => format!("the kernel killed {who}{at}: the machine, or a group above, ran out of memory"),
     }
 }

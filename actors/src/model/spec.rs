@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::resources::ResourceLimits;
 use super::secret::SealedEnv;
 
 /// A job as its owner described it. Immutable from the moment it is accepted.
@@ -37,6 +38,9 @@ pub struct JobSpec {
     /// In what room to run it.
     #[serde(default, skip_serializing_if = "Isolation::is_auto")]
     pub isolation: Isolation,
+    /// What it may use at most.
+    #[serde(default, skip_serializing_if = "ResourceLimits::is_empty")]
+    pub limits: ResourceLimits,
 }
 
 impl JobSpec {
@@ -53,6 +57,7 @@ impl JobSpec {
             grace_ms: super::limits::DEFAULT_GRACE_MS,
             on_lost: OnLost::Requeue,
             isolation: Isolation::Auto,
+            limits: ResourceLimits::default(),
         }
     }
 

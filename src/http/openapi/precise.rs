@@ -6,7 +6,7 @@ use callboard_actors::model::limits::{
     COMPAT_MAX_TIMEOUT_S, MAX_ARGV, MAX_BATCH_JOBS, MAX_CWD_BYTES, MAX_ENV_NAMES, MAX_IDEMPOTENCY_KEY_BYTES,
     MAX_NAME_BYTES, MAX_NOTE_BYTES, MAX_PAGE,
 };
-use callboard_actors::model::{Isolation, Limits, Status, StoreTotals};
+use callboard_actors::model::{Isolation, Limits, ResourceLimits, Status, StoreTotals};
 use serde_json::{Value, json};
 
 use super::super::kinds;
@@ -33,6 +33,11 @@ const BASE64: &str = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[
 pub fn add_to(document: &mut Value, limits: &Limits) {
     for (pointer, more) in schemas(limits) {
         merge(document.pointer_mut(&format!("/components/schemas/{pointer}")), more);
+    }
+    for (name, least, most) in ResourceLimits::ranges(&limits.max_job) {
+        let number = |number: u64| if name == "cpus" { json!(number as f64 / 1000.0) } else { json!(number) };
+        let pointer = format!("/components/schemas/LimitsBody/properties/{name}");
+        merge(document.pointer_mut(&pointer), json!({"minimum": number(least), "maximum": number(most)}));
     }
     let items = document.pointer_mut("/paths").and_then(Value::as_object_mut).into_iter().flatten();
     for (path, item) in items {
@@ -73,6 +78,7 @@ fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
             "SubmitBody/properties/isolation",
             json!({"enum": Isolation::ALL.map(|it| Some(it.as_str())).into_iter().chain([None]).collect::<Vec<_>>()}),
         ),
+        ("SubmitBody", rooms_only()),
         // A generated client calls them so.
         ("StdinBody/oneOf/0", json!({"title": "StdinText", "additionalProperties": false})),
         ("StdinBody/oneOf/1", json!({"title": "StdinBase64", "additionalProperties": false})),
@@ -103,6 +109,13 @@ fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
         ("JobBody/properties/status", json!({"enum": Status::ALL.map(Status::as_str)})),
         ("CompatJob/properties/status", json!({"enum": ["pending", "running", "completed", "failed"]})),
     ]
+}
+
+/// Limits that only a room can hold a job to.
+fn rooms_only() -> Value {
+    let given = |name: &str| json!({"required": [name], "properties": {name: {"not": {"type": "null"}}}});
+    let limits = json!({"type": "object", "anyOf": [given("disk_bytes"), given("open_files")]});
+    json!({"not": {"required": ["isolation", "limits"], "properties": {"isolation": {"const": "none"}, "limits": limits}}})
 }
 
 /// Two properties of which at most one is given; null is as good as absent.

@@ -12,6 +12,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use super::lodge::lodge;
+use crate::exec::cgroup::Group;
 use crate::exec::frame::{Plan, Setup};
 use crate::exec::sandbox::LastWords;
 use crate::model::{CommandLine, InputMode};
@@ -42,12 +43,22 @@ pub(crate) enum FarEnds {
 #[derive(Debug)]
 pub(crate) struct SpawnFailure {
     pub(crate) message: String,
-    /// What a shell would exit with; none when it was not the program's fault but ours.
-    pub(crate) shell_code: Option<i32>,
+    pub(crate) blame: Blame,
+}
+
+/// Whose fault it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// The program's; with what a shell would exit with.
+    Program(i32),
+    /// Its room could not be made.
+    Room,
+    /// The node's, which cannot give what was asked for.
+    Node,
 }
 
 pub(crate) fn refused(message: String, shell_code: i32) -> SpawnFailure {
-    SpawnFailure { message, shell_code: Some(shell_code) }
+    SpawnFailure { message, blame: Blame::Program(shell_code) }
 }
 
 /// Where jobs without input read from.
@@ -59,14 +70,20 @@ pub(crate) enum NullInput {
     Open,
 }
 
-/// Starts the plan's process, in a room of its own or in a process group of its own.
-pub(crate) fn launch(plan: &Plan, setup: &Setup, null_input: NullInput) -> Result<Launched, SpawnFailure> {
+/// Starts the plan's process, in a room of its own or in a process group of its own, and in its control group where it
+/// has one.
+pub(crate) fn launch(
+    plan: &Plan,
+    setup: &Setup,
+    null_input: NullInput,
+    group: Option<&Group>,
+) -> Result<Launched, SpawnFailure> {
     if plan.roomed {
         return match null_input {
-            NullInput::Inherit => lodge(plan, &setup.room),
+            NullInput::Inherit => lodge(plan, &setup.room_of(plan), group),
             NullInput::Open => Err(SpawnFailure {
                 message: "rooms are made by keeper processes, and this node has none".into(),
-                shell_code: None,
+                blame: Blame::Room,
             }),
         };
     }
@@ -80,7 +97,13 @@ pub(crate) fn launch(plan: &Plan, setup: &Setup, null_input: NullInput) -> Resul
         run_as: setup.run_as.filter(|(uid, gid)| !is_me(*uid, *gid)),
         null_input,
     };
-    let child = order.spawn()?;
+    let child = match group {
+        None => order.spawn()?,
+        Some(group) => group.enter_for(|| order.spawn()).map_err(|error| SpawnFailure {
+            message: format!("the job's control group could not be entered: {error}"),
+            blame: Blame::Room,
+        })??,
+    };
     adopt(child).map_err(|error| refused(format!("the job's process could not be watched: {error}"), 126))
 }
 

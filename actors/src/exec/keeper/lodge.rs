@@ -2,13 +2,14 @@
 
 use rustix::io::Errno;
 
-use super::launch::{FarEnds, Launched, SpawnFailure, refused, unstoppable};
+use super::launch::{Blame, FarEnds, Launched, SpawnFailure, refused, unstoppable};
+use crate::exec::cgroup::Group;
 use crate::exec::frame::Plan;
 use crate::exec::sandbox::{Fault, HOME, Order, Pipes, Room, Stage, enter};
 use crate::model::{CommandLine, InputMode};
 
-/// Makes the plan's room and starts its process there.
-pub(crate) fn lodge(plan: &Plan, room: &Room) -> Result<Launched, SpawnFailure> {
+/// Makes the plan's room and starts its process there, in its control group where it has one.
+pub(crate) fn lodge(plan: &Plan, room: &Room, group: Option<&Group>) -> Result<Launched, SpawnFailure> {
     let open = plan.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     // A later one of two variables of the same name would win, so the secret ones come last.
     let env = open.filter(|(name, _)| !plan.secret_env.iter().any(|(secret, _)| secret == *name));
@@ -18,7 +19,11 @@ pub(crate) fn lodge(plan: &Plan, room: &Room) -> Result<Launched, SpawnFailure> 
         .ok_or_else(|| refused("an empty command, or a NUL byte in it".into(), 127))?;
     let pipes = Pipes::new(plan.input != InputMode::Null)
         .map_err(|error| refused(format!("no pipe can be made: {error}"), 126))?;
-    let (inmate, pipes) = enter(room, &order, pipes).map_err(|fault| explain(fault, plan, folder))?;
+    let join = |pid| match group {
+        Some(group) => group.take(pid).map_err(|error| Fault::groups(error.errno())),
+        None => Ok(()),
+    };
+    let (inmate, pipes) = enter(room, &order, pipes, join).map_err(|fault| explain(fault, plan, folder))?;
     unstoppable(&[Some(&pipes.stdout), Some(&pipes.stderr), pipes.stdin.as_ref()])
         .map_err(|error| refused(format!("the job's process could not be watched: {error}"), 126))?;
     Ok(Launched {
@@ -65,6 +70,8 @@ fn explain(fault: Fault, plan: &Plan, folder: &str) -> SpawnFailure {
             ),
             126,
         ),
-        _ => SpawnFailure { message: format!("the job's room could not be made: {fault}"), shell_code: None },
+        _ => {
+            SpawnFailure { message: format!("the job's room could not be made: {fault}"), blame: Blame::Room }
+        }
     }
 }

@@ -8,7 +8,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::feed::Feed;
-use super::launch::{FarEnds, Launched, NullInput, SpawnFailure, launch};
+use super::hold::Hold;
+use super::launch::{Blame, FarEnds, Launched, NullInput, SpawnFailure, launch};
 use super::tree::{Grip, Tree, Unkillable};
 use crate::clock::{Moment, moment};
 use crate::exec::alarm::Alarm;
@@ -37,6 +38,7 @@ enum Cause {
     Timeout,
     Asked,
     Output,
+    Memory,
 }
 
 /// One stream's pipe and what was captured of it.
@@ -67,13 +69,15 @@ pub(crate) struct Running {
     streams: [Intake; 2],
     far_ends: Option<FarEnds>,
     last_words: Option<LastWords>,
+    hold: Hold,
     folder: SpoolFolder,
 }
 
 /// The end of an attempt, and whether its tree was ended too.
 pub(crate) struct Ended {
     pub(crate) report: Report,
-    pub(crate) unkillable: Option<Unkillable>,
+    /// Why its slot cannot be used again.
+    pub(crate) slot_failed: Option<String>,
 }
 
 impl Running {
@@ -89,9 +93,16 @@ impl Running {
             Grip::Subreaper => NullInput::Inherit,
             Grip::Group => NullInput::Open,
         };
-        let launched =
-            launch(&plan, setup, null_input).map_err(|failure| not_started(plan.attempt, failure))?;
-        Ok(Self::new(plan, setup.caps, launched, started, folder, grip))
+        let attempt = plan.attempt;
+        let hold = Hold::prepare(&plan, setup).map_err(|failure| not_started(attempt, failure))?;
+        match launch(&plan, setup, null_input, hold.group()) {
+            Ok(launched) => Ok(Self::new(plan, setup.caps, launched, started, folder, grip, hold)),
+            Err(failure) => {
+                // The next job finds what cannot be removed now.
+                drop(hold.release());
+                Err(not_started(attempt, failure))
+            }
+        }
     }
 
     fn new(
@@ -101,6 +112,7 @@ impl Running {
         started: Moment,
         folder: SpoolFolder,
         grip: Grip,
+        hold: Hold,
     ) -> Self {
         sys::child_died(); // Forgets the last job's.
         let feed = launched.stdin.map(|pipe| match plan.input {
@@ -127,6 +139,7 @@ impl Running {
             streams: [intake(Stream::Stdout, launched.stdout), intake(Stream::Stderr, launched.stderr)],
             far_ends: Some(launched.far_ends),
             last_words: launched.last_words,
+            hold,
             folder,
         }
     }
@@ -179,6 +192,7 @@ impl Running {
             self.tell_start,
             self.timeout.map(|(alarm, _)| alarm),
             self.kill_at,
+            self.hold.watch_alarm(),
             self.streams[0].capture.flush_alarm(),
             self.streams[1].capture.flush_alarm(),
         ];
@@ -220,6 +234,9 @@ impl Running {
         }
         if self.streams.iter().any(|it| it.capture.is_over_limit()) {
             self.descend(Cause::Output, 0);
+        }
+        if self.hold.is_out_of_memory() {
+            self.descend(Cause::Memory, 0);
         }
         if self.cause.is_none() && self.timeout.is_some_and(|(alarm, _)| alarm.is_due()) {
             self.descend(Cause::Timeout, self.grace_ms);
@@ -265,7 +282,7 @@ impl Running {
             }
         }
         self.drain(scratch, gone);
-        self.report(wall_us, unkillable)
+        self.report(wall_us, unkillable.as_ref())
     }
 
     /// Reads to the end of both streams. With the tree gone only a stranger can hold a pipe open; it is not waited
@@ -290,7 +307,7 @@ impl Running {
         }
     }
 
-    fn report(self, wall_us: u64, unkillable: Option<Unkillable>) -> Ended {
+    fn report(self, wall_us: u64, unkillable: Option<&Unkillable>) -> Ended {
         let mut usage = Usage { wall_us, ..self.tree.usage() };
         let roomed = self.last_words.is_some();
         let exit = match self.last_words.as_ref().map(LastWords::read) {
@@ -302,7 +319,9 @@ impl Running {
             // It was killed before it could tell, and the job with it; it never leaves by itself without a word.
             Some(None) => self.tree.exit().filter(|exit| matches!(exit, Exit::Signal { .. })),
         };
-        let end = self.end_of(exit, unkillable.as_ref());
+        self.hold.add_to(&mut usage);
+        let end = self.end_of(exit, &usage, unkillable);
+        let (limits, group_failed) = self.hold.release();
         let mut folder = self.folder;
         let [stdout, stderr] = self.streams;
         let stdout = stdout.capture.finish(&mut folder);
@@ -319,11 +338,12 @@ impl Running {
             stderr,
             started_ms_ago: Some(self.started.elapsed_ms()),
             roomed,
+            limits,
         };
-        Ended { report, unkillable }
+        Ended { report, slot_failed: unkillable.map(Unkillable::to_string).or(group_failed) }
     }
 
-    fn end_of(&self, exit: Option<Exit>, stuck: Option<&Unkillable>) -> AttemptEnd {
+    fn end_of(&self, exit: Option<Exit>, usage: &Usage, stuck: Option<&Unkillable>) -> AttemptEnd {
         let Some(exit) = exit else {
             let why = stuck.map_or_else(|| "its exit status was lost".into(), ToString::to_string);
             return AttemptEnd::Lost { why };
@@ -334,7 +354,10 @@ impl Running {
             }
             Some(Cause::Asked) => AttemptEnd::Killed { exit: Some(exit) },
             Some(Cause::Output) => AttemptEnd::OutputLimit { limit_bytes: self.hard_bytes, exit },
-            None => AttemptEnd::Exited(exit),
+            Some(Cause::Memory) | None => {
+                let spared = self.cause.is_some();
+                self.hold.out_of_memory(usage, spared, exit).unwrap_or(AttemptEnd::Exited(exit))
+            }
         }
     }
 }
@@ -380,14 +403,16 @@ impl Intake {
 fn not_started(attempt: AttemptId, failure: SpawnFailure) -> Box<Report> {
     Box::new(Report {
         attempt,
-        end: match failure.shell_code {
-            Some(shell_code) => AttemptEnd::SpawnError { message: failure.message, shell_code },
-            None => AttemptEnd::SandboxError { message: failure.message },
+        end: match failure.blame {
+            Blame::Program(shell_code) => AttemptEnd::SpawnError { message: failure.message, shell_code },
+            Blame::Room => AttemptEnd::SandboxError { message: failure.message },
+            Blame::Node => AttemptEnd::Unavailable { message: failure.message },
         },
         usage: Usage::default(),
         stdout: Captured { inline: Some(Vec::new()), ..Captured::default() },
         stderr: Captured { inline: Some(Vec::new()), ..Captured::default() },
         started_ms_ago: None,
         roomed: false,
+        limits: Vec::new(),
     })
 }

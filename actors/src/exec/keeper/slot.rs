@@ -10,8 +10,9 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::hold;
 use super::running::Running;
-use super::tree::{Grip, Unkillable};
+use super::tree::Grip;
 use super::walk;
 use crate::exec::alarm::Alarm;
 use crate::exec::frame::{FromKeeper, Inbox, OnLifelineEnd, Plan, Setup, ToKeeper, encode};
@@ -67,6 +68,9 @@ impl SlotKeeper {
         }
         if self.grip == Grip::Subreaper {
             while super::tree::kill_everything().is_err() {}
+        }
+        if let Some(setup) = &self.setup {
+            hold::leave(setup);
         }
         drop(self.lock);
     }
@@ -155,6 +159,9 @@ impl SlotKeeper {
             Ok(lock) => drop(lock.into_raw_fd()),
             Err(why) => return self.give_up(why),
         }
+        if let Err(why) = hold::sweep(&setup.groups, &setup.group_name) {
+            return self.give_up(why);
+        }
         self.spool_root = open_root(&setup.spool_dir.to_path()).ok();
         self.setup = Some(setup);
         self.say(&FromKeeper::Ready)
@@ -221,9 +228,8 @@ impl SlotKeeper {
             return Ok(());
         };
         let ended = running.finish(&mut self.scratch);
-        let slot_failed = ended.unkillable.as_ref().map(Unkillable::to_string);
-        self.given_up = slot_failed.is_some();
-        self.say(&FromKeeper::Finished { report: Box::new(ended.report), slot_failed })
+        self.given_up = ended.slot_failed.is_some();
+        self.say(&FromKeeper::Finished { report: Box::new(ended.report), slot_failed: ended.slot_failed })
     }
 
     fn give_up(&mut self, why: String) -> Result<(), Over> {

@@ -1,11 +1,9 @@
 //! A job's process tree: reaping it, ending it, and adding up what it used. It knows no output and no conversation.
 
-use std::time::Duration;
-
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::walk;
-use crate::exec::alarm::Alarm;
+use crate::exec::alarm::{Alarm, nap};
 use crate::exec::sys::{self, Waited};
 use crate::model::{Exit, Usage};
 
@@ -160,10 +158,4 @@ fn kill_once(budget: &Alarm) {
     for process in found.iter().rev() {
         process.signal(Signal::KILL);
     }
-}
-
-/// Sleeps, less when a child dies.
-fn nap(ms: u64) {
-    let time = rustix::event::Timespec::try_from(Duration::from_millis(ms)).ok();
-    let _ = rustix::event::poll(&mut [], time.as_ref());
 }

@@ -12,7 +12,6 @@ use super::link::Link;
 use super::survivors;
 use crate::clock::{Moment, moment};
 use crate::exec::frame::{FromKeeper, Report, ToKeeper};
-use crate::exec::sandbox::Room;
 use crate::exec::{ExecEvent, ExecEvents, ExecRefusal, Slot};
 use crate::model::{AttemptEnd, AttemptId, AttemptResult, Captured, InputMode, IsolationReport, Usage};
 
@@ -24,6 +23,8 @@ pub(super) struct State {
     is_stopping: bool,
     events: ExecEvents,
     isolation: IsolationReport,
+    /// What a job in a room has.
+    room: IsolationReport,
 }
 
 struct SlotState {
@@ -44,7 +45,7 @@ struct JobState {
 }
 
 impl State {
-    pub(super) fn new(events: ExecEvents, isolation: IsolationReport) -> Self {
+    pub(super) fn new(events: ExecEvents, isolation: IsolationReport, room: IsolationReport) -> Self {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
@@ -52,6 +53,7 @@ impl State {
             is_stopping: false,
             events,
             isolation,
+            room,
         }
     }
 
@@ -199,7 +201,10 @@ impl State {
             stdout: report.stdout,
             stderr: report.stderr,
             started_ms_ago: report.started_ms_ago,
-            isolation: if report.roomed { Room::report() } else { self.isolation.clone() },
+            isolation: IsolationReport {
+                limits: report.limits,
+                ..if report.roomed { self.room.clone() } else { self.isolation.clone() }
+            },
         })));
     }
 

@@ -75,6 +75,8 @@ fn make(room: &Room, hostname: &str, keeper: &mut UnixStream) -> Result<(), Faul
     let mut word = [0];
     keeper.write_all(&word).and_then(|()| keeper.read_exact(&mut word)).map_err(Fault::at(Stage::Silent))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(&ids)?;
+    // Only now: the root of the namespace is the group that we are in.
+    sys::leave_groups().map_err(Fault::at(Stage::Groups))?;
     sys::leave_keyring();
     // Without the right to change groups there are none that root left.
     let _ = set_thread_groups(&[]);

@@ -77,12 +77,15 @@ pub(super) fn become_job(
     sys::close_all_on_exec();
     let _ = std::fs::write("/proc/self/oom_score_adj", FIRST_TO_GO);
     for (what, most) in [
-        (Resource::Core, CORE_BYTES),
-        (Resource::Nofile, room.open_files),
+        (Resource::Core, Some(CORE_BYTES)),
+        (Resource::Nofile, Some(room.open_files)),
         (Resource::Nproc, room.processes),
-        (Resource::Memlock, LOCKED_BYTES),
+        (Resource::Memlock, Some(LOCKED_BYTES)),
+        (Resource::As, room.address_bytes),
     ] {
-        limit(what, most).map_err(&limits)?;
+        if let Some(most) = most {
+            limit(what, most).map_err(&limits)?;
+        }
     }
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     rustix::process::chdir(&order.folder).map_err(Fault::of(Stage::Folder))?;

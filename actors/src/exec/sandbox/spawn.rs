@@ -20,8 +20,7 @@ const NAMESPACES: i32 = libc::CLONE_NEWUSER
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET
     | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUTS
-    | libc::CLONE_NEWCGROUP;
+    | libc::CLONE_NEWUTS;
 
 /// Longest that making a room may take: then something holds it up, and its slot is wanted.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -79,11 +78,17 @@ impl Pipes {
     }
 }
 
-/// Makes a room and starts the job in it. When this returns, its program runs.
+/// Makes a room and starts the job in it. When this returns, its program runs. `join` puts the first process where its
+/// use is counted, before it does anything.
 ///
 /// # Errors
 /// [`Fault`]; then nothing of it is left.
-pub(crate) fn enter(room: &Room, order: &Order, pipes: Pipes) -> Result<(Inmate, Pipes), Fault> {
+pub(crate) fn enter(
+    room: &Room,
+    order: &Order,
+    pipes: Pipes,
+    join: impl FnOnce(Pid) -> Result<(), Fault>,
+) -> Result<(Inmate, Pipes), Fault> {
     let filters = filter::programs().ok_or(Fault { stage: Stage::Filter, errno: libc::EINVAL })?;
     let (ours, theirs) = UnixStream::pair().map_err(Fault::at(Stage::Namespaces))?;
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(Fault::of(Stage::Namespaces));
@@ -98,7 +103,7 @@ pub(crate) fn enter(room: &Room, order: &Order, pipes: Pipes) -> Result<(Inmate,
     };
     drop((theirs, their_faults, their_words));
     let last_words = LastWords(last_words);
-    match settle(room, child.pid, ours, &faults) {
+    match settle(room, child.pid, ours, &faults, join) {
         Ok(()) => Ok((Inmate { pid: child.pid, pidfd: child.pidfd, last_words }, pipes)),
         Err(fault) => {
             let _ = kill_process(child.pid, Signal::KILL);
@@ -112,12 +117,19 @@ pub(crate) fn enter(room: &Room, order: &Order, pipes: Pipes) -> Result<(Inmate,
 }
 
 /// Maps the users, lets the first process go on, and hears what became of it.
-fn settle(room: &Room, pid: Pid, mut line: UnixStream, faults: &OwnedFd) -> Result<(), Fault> {
+fn settle(
+    room: &Room,
+    pid: Pid,
+    mut line: UnixStream,
+    faults: &OwnedFd,
+    join: impl FnOnce(Pid) -> Result<(), Fault>,
+) -> Result<(), Fault> {
     line.set_read_timeout(Some(PATIENCE)).map_err(Fault::at(Stage::Ids))?;
     let mut ready = [0];
     // When it is gone already, it has said why.
     if line.read_exact(&mut ready).is_ok() {
         map_users(room, pid).map_err(Fault::at(Stage::Ids))?;
+        join(pid)?;
         let _ = line.write_all(&ready);
     }
     let mut told = [PollFd::new(faults, PollFlags::IN)];

@@ -9,7 +9,7 @@ use callboard_actors::link::{
 use callboard_actors::model::{
     AttemptEnd, AttemptId, AttemptResult, CancelWish, Captured, ClusterId, CommandLine, EndReason, Epoch,
     Exit, Incarnation, InputMode, Isolation, IsolationReport, JobId, JobSpec, NodeId, OnLost, Outcome,
-    OutputSummary, SealedEnv, Term, Usage, admission,
+    OutputSummary, ResourceLimits, SealedEnv, Term, Usage, admission, resources,
 };
 use callboard_actors::model::{Limits, limits};
 use proptest::collection::{btree_map, vec};
@@ -34,18 +34,31 @@ fn end() -> impl Strategy<Value = AttemptEnd> {
         (any::<u64>(), exit()).prop_map(|(limit_ms, exit)| AttemptEnd::Timeout { limit_ms, exit }),
         option::of(exit()).prop_map(|exit| AttemptEnd::Killed { exit }),
         (any::<u64>(), exit()).prop_map(|(limit_bytes, exit)| AttemptEnd::OutputLimit { limit_bytes, exit }),
+        (any::<(Option<u64>, Option<u64>, u32)>(), exit()).prop_map(
+            |((limit_bytes, peak_bytes, kills), exit)| {
+                AttemptEnd::OutOfMemory { limit_bytes, peak_bytes, kills, spared: kills % 2 == 0, exit }
+            }
+        ),
+        ".*".prop_map(|message| AttemptEnd::Unavailable { message }),
         (".*", 126..128).prop_map(|(message, shell_code)| AttemptEnd::SpawnError { message, shell_code }),
         ".*".prop_map(|why| AttemptEnd::Lost { why }),
     ]
 }
 
 fn usage() -> impl Strategy<Value = Usage> {
-    any::<(u64, u64, u64, u64, u32)>().prop_map(|(wall, user, system, peak, orphans)| Usage {
-        wall_us: wall,
-        cpu_user_us: user,
-        cpu_system_us: system,
-        peak_memory_bytes: peak,
-        orphans_killed: orphans,
+    let counted = any::<(Option<u64>, u32, u32)>();
+    let used = any::<(u64, u64, u64, u64, u32)>();
+    (used, counted).prop_map(|((wall, user, system, peak, orphans), (of_all, oom_kills, process_denials))| {
+        Usage {
+            wall_us: wall,
+            cpu_user_us: user,
+            cpu_system_us: system,
+            peak_memory_bytes: peak,
+            orphans_killed: orphans,
+            memory_peak_bytes: of_all,
+            oom_kills,
+            process_denials,
+        }
     })
 }
 
@@ -107,8 +120,23 @@ pub fn spec() -> impl Strategy<Value = JobSpec> {
     let numbers = (any::<Option<u64>>(), any::<u64>());
     let open = (command_line(), env, (text(), text()), input(), numbers, on_lost()).prop_map(assembled);
     let sealed = (vec(".*", 0..3), vec(any::<u8>(), 0..40));
-    (open, sealed)
-        .prop_map(|(spec, (names, sealed))| JobSpec { secret_env: SealedEnv::new(names, sealed), ..spec })
+    (open, sealed, resource_limits()).prop_map(|(spec, (names, sealed), limits)| JobSpec {
+        secret_env: SealedEnv::new(names, sealed),
+        limits,
+        ..spec
+    })
+}
+
+fn resource_limits() -> impl Strategy<Value = ResourceLimits> {
+    any::<(Option<u64>, Option<u32>, Option<u32>, Option<u64>, Option<u32>)>().prop_map(
+        |(memory_bytes, cpu_millis, processes, disk_bytes, open_files)| ResourceLimits {
+            memory_bytes,
+            cpu_millis,
+            processes,
+            disk_bytes,
+            open_files,
+        },
+    )
 }
 
 type SpecParts = (
@@ -131,6 +159,7 @@ fn assembled((command, env, (name, cwd), input, (timeout_ms, grace_ms), on_lost)
         grace_ms,
         on_lost,
         isolation: Isolation::Auto,
+        limits: ResourceLimits::default(),
         secret_env: SealedEnv::default(),
     }
 }
@@ -278,9 +307,56 @@ fn specs_at_the_limits_are_accepted_and_beyond_them_refused() {
         grace_ms: Limits::default().max_grace_ms + over as u64,
         on_lost: OnLost::Requeue,
         isolation: Isolation::Sandbox,
+        limits: ResourceLimits {
+            memory_bytes: Some(resources::MIN_MEMORY_BYTES - over as u64),
+            cpu_millis: Some(resources::MAX_CPU_MILLIS + over as u32),
+            processes: Some(resources::MAX_PROCESSES + over as u32),
+            disk_bytes: Some(resources::MAX_DISK_BYTES + over as u64),
+            open_files: Some(resources::MIN_OPEN_FILES - over as u32),
+        },
     };
     assert_eq!(admission::check(&at(0), &Limits::default()), Ok(()));
     let problems = admission::check(&at(1), &Limits::default()).expect_err("one too many everywhere");
     let pointers: Vec<&str> = problems.iter().map(|problem| problem.pointer.as_str()).collect();
-    assert_eq!(pointers, ["/command", "/env", "/name", "/cwd", "/stdin", "/timeout", "/grace"]);
+    assert_eq!(
+        pointers,
+        [
+            "/command",
+            "/env",
+            "/name",
+            "/cwd",
+            "/stdin",
+            "/timeout",
+            "/grace",
+            "/limits/memory_bytes",
+            "/limits/cpus",
+            "/limits/processes",
+            "/limits/disk_bytes",
+            "/limits/open_files"
+        ]
+    );
+}
+
+#[test]
+fn what_an_operator_permits_and_what_a_plain_process_cannot_have_is_refused() {
+    let permitted = ResourceLimits { memory_bytes: Some(1 << 30), ..ResourceLimits::default() };
+    let limits = Limits { max_job: permitted, ..Limits::default() };
+    let spec = |memory_bytes| JobSpec {
+        limits: ResourceLimits { memory_bytes: Some(memory_bytes), ..ResourceLimits::default() },
+        ..JobSpec::shell("true")
+    };
+    assert_eq!(admission::check(&spec(1 << 30), &limits), Ok(()));
+    let problems = admission::check(&spec((1 << 30) + 1), &limits).expect_err("more than is permitted");
+    assert_eq!(
+        problems[0].detail,
+        "memory_bytes must be between 4194304 and 1073741824 (limit of this node)"
+    );
+    let plain = JobSpec {
+        limits: ResourceLimits { disk_bytes: Some(1 << 20), ..ResourceLimits::default() },
+        isolation: Isolation::None,
+        ..JobSpec::shell("true")
+    };
+    let problems =
+        admission::check(&plain, &Limits::default()).expect_err("only a room has a disk of its own");
+    assert_eq!(problems[0].pointer, "/limits/disk_bytes");
 }
