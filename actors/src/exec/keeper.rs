@@ -4,6 +4,7 @@
 
 pub(crate) mod feed;
 mod hold;
+mod intake;
 pub(crate) mod launch;
 mod lodge;
 pub(crate) mod running;

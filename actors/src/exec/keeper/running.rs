@@ -5,15 +5,14 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
 
 use super::feed::Feed;
 use super::hold::Hold;
+use super::intake::Intake;
 use super::launch::{Blame, FarEnds, Launched, NullInput, SpawnFailure, launch};
 use super::tree::{Grip, Tree, Unkillable};
 use crate::clock::{Moment, moment};
 use crate::exec::alarm::Alarm;
-use crate::exec::capture::Capture;
 use crate::exec::frame::{Caps, Plan, Report, Setup};
 use crate::exec::sandbox::LastWords;
 use crate::exec::spooling::SpoolFolder;
@@ -24,11 +23,6 @@ use crate::model::{AttemptEnd, AttemptId, Captured, Exit, InputMode, Stream, Usa
 const TELL_START_AFTER_MS: u64 = 20;
 /// Longest wait for a stranger that holds a pipe of a job whose tree is gone, in milliseconds.
 const DRAIN_MS: u64 = 2_000;
-/// Pieces read from a stream before everything else has its turn.
-const READS_PER_TURN: usize = 8;
-/// Output after which a stream gets a larger pipe, in bytes.
-const LOUD_BYTES: u64 = 128 * 1024;
-const LOUD_PIPE_BYTES: usize = 256 * 1024;
 /// How often orphans are reaped at the latest, in milliseconds; usually their death wakes us.
 const REAP_EVERY_MS: u64 = 10_000;
 
@@ -39,14 +33,6 @@ enum Cause {
     Asked,
     Output,
     Memory,
-}
-
-/// One stream's pipe and what was captured of it.
-#[derive(Debug)]
-struct Intake {
-    pipe: Option<OwnedFd>,
-    capture: Capture,
-    is_loud: bool,
 }
 
 /// A job that was started.
@@ -119,8 +105,7 @@ impl Running {
             InputMode::Inline(bytes) => Feed::new(pipe, bytes, true),
             InputMode::Null | InputMode::Streamed => Feed::new(pipe, Vec::new(), false),
         });
-        let intake =
-            |stream, pipe| Intake { pipe: Some(pipe), capture: Capture::new(stream, caps), is_loud: false };
+        let intake = |stream, pipe| Intake::new(stream, pipe, caps);
         Self {
             attempt: plan.attempt,
             grip,
@@ -358,44 +343,6 @@ impl Running {
                 let spared = self.cause.is_some();
                 self.hold.out_of_memory(usage, spared, exit).unwrap_or(AttemptEnd::Exited(exit))
             }
-        }
-    }
-}
-
-impl Intake {
-    /// Reads what is there, a bounded number of pieces of it.
-    fn drain(&mut self, flags: PollFlags, scratch: &mut [u8], folder: &mut SpoolFolder) {
-        if flags.is_empty() {
-            return;
-        }
-        if !flags.contains(PollFlags::IN) {
-            self.pipe = None; // Hung up, and nothing left in it.
-            return;
-        }
-        for _ in 0..READS_PER_TURN {
-            let Some(pipe) = &self.pipe else { return };
-            match rustix::io::read(pipe, &mut *scratch) {
-                Ok(0) => self.pipe = None,
-                Ok(n) => {
-                    self.capture.take(&scratch[..n], folder);
-                    if n < scratch.len() && n < 4096 {
-                        return;
-                    }
-                }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return,
-                Err(_) => self.pipe = None,
-            }
-        }
-        self.widen();
-    }
-
-    fn widen(&mut self) {
-        if let Some(pipe) = self.pipe.as_ref().filter(|_| !self.is_loud)
-            && self.capture.total() >= LOUD_BYTES
-        {
-            self.is_loud = true;
-            let _ = rustix::pipe::fcntl_setpipe_size(pipe, LOUD_PIPE_BYTES);
         }
     }
 }
