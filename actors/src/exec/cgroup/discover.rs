@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
 use rustix::io::Errno;
 
 use super::{BASE, Controls, GroupError, Hierarchy, Layout, Version, put};
@@ -104,7 +105,21 @@ fn prepare(place: &Place) -> Result<Hierarchy, GroupError> {
         hierarchy.controls = delegate(&mut hierarchy)?;
         hierarchy.make_base()?;
     }
+    probe(&hierarchy)?;
     Ok(hierarchy)
+}
+
+/// That somebody else has made our folder does not say that we may use it.
+fn probe(hierarchy: &Hierarchy) -> Result<(), GroupError> {
+    let group = hierarchy.of_job(&format!("probe-{}", std::process::id()));
+    std::fs::create_dir(&group).map_err(GroupError::at(&group))?;
+    std::fs::remove_dir(&group).map_err(GroupError::at(&group))?;
+    if hierarchy.version == Version::V2 {
+        // Whoever moves a process must be allowed to where both groups have their common one.
+        let members = hierarchy.root.to_path().join("cgroup.procs");
+        rustix::fs::access(&members, Access::WRITE_OK).map_err(|errno| GroupError::at(&members)(errno.into()))?;
+    }
+    Ok(())
 }
 
 /// Hands down to the jobs' groups what there is to control. Without anything a group is still a grip.
