@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use callboard_actors::model::{AdmissionRules, Limits};
+use callboard_actors::model::{AdmissionRules, AllowedMount, Limits};
 
 mod admission;
 mod check;
@@ -38,8 +38,8 @@ pub use sections::{
 pub use show::{Setting, of_client as client_settings, of_node as node_settings};
 pub use token::{check_token, is_open_to_others, read_token};
 pub use units::{
-    Bind, ByteCount, ColorWhen, Durability, JobUser, List, LogFilter, LogFormat, Millis, OptionalMillis,
-    OutputForm, StoreKind,
+    AllowedMounts, Bind, ByteCount, ColorWhen, Durability, JobUser, List, LogFilter, LogFormat, Millis,
+    OptionalMillis, OutputForm, StoreKind,
 };
 
 /// What a process was told by its environment, taken once.
@@ -139,6 +139,8 @@ pub struct RunnerSettings {
     pub user: Option<JobUser>,
     /// Folder of jobs that name none; the node decides when absent.
     pub default_cwd: Option<PathBuf>,
+    /// What of the host jobs may have in their rooms; the node decides when absent.
+    pub allow_mounts: Option<Vec<AllowedMount>>,
 }
 
 /// Section `[log]`, with every gap filled.

@@ -14,8 +14,8 @@ use std::time::Duration;
 use callboard_actors::clock;
 use callboard_actors::exec::{ProcessConfig, RunAs};
 use callboard_actors::graph::{Builder, ExecutorChoice, Platform, StartError, node};
-use callboard_actors::model::StoreSummary;
 use callboard_actors::model::meter::Meter;
+use callboard_actors::model::{AllowedMount, StoreSummary};
 use callboard_actors::protocol::LookupError;
 use callboard_actors::secret::KeySource;
 use callboard_actors::store::memory::MemoryStore;
@@ -208,6 +208,7 @@ fn builder(config: &NodeConfig, run_as: Option<RunAs>, default_cwd: PathBuf) -> 
         slots: u32::try_from(config.server.slots).unwrap_or(u32::MAX),
         run_as,
         default_cwd,
+        allow_mounts: config.runner.allow_mounts.clone().unwrap_or_else(|| usual_mounts(config)),
         ..ProcessConfig::new(data_dir, limits)
     };
     let builder = Builder::new(ExecutorChoice::Process(executor));
@@ -222,6 +223,16 @@ fn builder(config: &NodeConfig, run_as: Option<RunAs>, default_cwd: PathBuf) -> 
         job_uid: run_as.map_or(builder.job_uid, |user| user.uid),
         ..builder
     })
+}
+
+/// What jobs may have of the host where nobody says otherwise. Whoever can submit to an ordinary user's own node may do
+/// as that user without a room, so a room need not hide that user's folders; root's node has other people's.
+fn usual_mounts(config: &NodeConfig) -> Vec<AllowedMount> {
+    let server = &config.server;
+    let is_personal = !rustix::process::geteuid().is_root()
+        && server.token_file.is_none()
+        && server.bind.iter().all(|address| address.ip().is_loopback());
+    if is_personal { vec![AllowedMount::everything()] } else { Vec::new() }
 }
 
 /// Records that end with the process need no key that outlives it.

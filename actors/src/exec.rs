@@ -20,7 +20,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::model::{AttemptId, AttemptResult, IsolationReport, JobSpec, Limits, ResourceLimits, SecretEnv};
+use crate::model::{
+    AllowedMount, AttemptId, AttemptResult, IsolationReport, JobSpec, Limits, ResourceLimits, SecretEnv,
+};
 
 pub use entry::{keeper_available, keeper_path, sandbox_entry};
 pub use env::{BaseEnv, DEFAULT_PATH, job_env};
@@ -140,6 +142,8 @@ pub struct ProcessConfig {
     pub output_hard_bytes: u64,
     /// Output that is handed over with the result and not left in the spool, in bytes.
     pub output_inline_bytes: u64,
+    /// What of this host jobs may have in their rooms.
+    pub allow_mounts: Vec<AllowedMount>,
     /// What a job may use that asks for nothing, as far as it can be held to it.
     pub default_limits: ResourceLimits,
     /// Longest wait at start for the locks of a former life, in milliseconds.
@@ -164,6 +168,7 @@ impl ProcessConfig {
             output_tail_bytes: limits.output_tail_bytes,
             output_hard_bytes: limits.output_hard_bytes,
             output_inline_bytes: limits.output_inline_bytes,
+            allow_mounts: Vec::new(),
             default_limits: limits.default_job,
             lock_wait_ms: LOCK_WAIT_MS,
             open_files: None,

@@ -39,6 +39,7 @@ pub struct LatencyFigures {
 /// A job that runs `line`.
 pub fn job(line: &str) -> SubmitBody {
     SubmitBody {
+        mounts: Vec::new(),
         command: CommandBody::Argv(vec!["/bin/sh".into(), "-c".into(), line.into()]),
         name: None,
         secret_env: Default::default(),

@@ -218,6 +218,9 @@ pub struct JobArgs {
     /// auto, none, or sandbox: a room of its own, or a failure that says why there is none.
     #[arg(long, value_name = "MODE")]
     pub isolation: Option<String>,
+    /// Have a folder or file of the host in the job's room, at the same place; with :ro it cannot be changed.
+    #[arg(long, value_name = "PATH[:ro]")]
+    pub mount: Vec<String>,
     #[command(flatten)]
     pub limits: LimitArgs,
     /// The command and its arguments.

@@ -1,5 +1,7 @@
 //! `submit`: a job is handed over, and with `--wait` awaited.
 
+use std::path::Path;
+
 use callboard_actors::model::limits::MAX_INLINE_INPUT_BYTES;
 
 use super::args::{Global, JobArgs, SubmitArgs};
@@ -10,7 +12,7 @@ use super::progress::Progress;
 use super::secret_env;
 use super::style::plain;
 use crate::config::Environment;
-use crate::http::api::{CommandBody, StdinBody, SubmitBody};
+use crate::http::api::{CommandBody, MountBody, StdinBody, SubmitBody};
 
 /// Submits a job and prints it.
 pub async fn submit(
@@ -72,8 +74,8 @@ pub fn job_body(args: &JobArgs, same_host: bool, environment: &Environment) -> R
     }
     let here = same_host.then(|| std::env::current_dir().ok()).flatten();
     let cwd = match &args.cwd {
-        Some(folder) => Some(here.map_or_else(|| folder.clone(), |here| here.join(folder))),
-        None => here,
+        Some(folder) => Some(here.as_ref().map_or_else(|| folder.clone(), |here| here.join(folder))),
+        None => here.clone(),
     };
     Ok(SubmitBody {
         command: match &args.shell {
@@ -90,5 +92,14 @@ pub fn job_body(args: &JobArgs, same_host: bool, environment: &Environment) -> R
         on_lost: args.on_lost.clone(),
         isolation: args.isolation.clone(),
         limits: args.limits.body(),
+        mounts: args.mount.iter().map(|text| mount(text, here.as_deref())).collect(),
     })
+}
+
+/// A mount as it was said. On the server's own host a name from here is meant, and the place that it leads to.
+fn mount(text: &str, here: Option<&Path>) -> MountBody {
+    let (path, read_only) = text.strip_suffix(":ro").map_or((text, false), |path| (path, true));
+    let found = here.and_then(|here| std::fs::canonicalize(here.join(path)).ok());
+    let path = found.map_or_else(|| path.to_owned(), |found| found.display().to_string());
+    MountBody { path, read_only }
 }

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use callboard_actors::model::{Limits, ResourceLimits};
+use callboard_actors::model::mounts::MAX_ALLOWED_MOUNTS;
+use callboard_actors::model::{AllowedMount, Limits, ResourceLimits};
 
 use super::sections::{AuditSection, LimitsSection, ServerSection, StoreSection};
 use super::{
-    AuditSettings, Bind, ConfigError, Durability, Environment, FileConfig, List, LogFilter, LogFormat,
-    LogSettings, NodeConfig, Role, RunnerSettings, ServerSettings, StoreKind, StoreSettings,
+    AllowedMounts, AuditSettings, Bind, ConfigError, Durability, Environment, FileConfig, List, LogFilter,
+    LogFormat, LogSettings, NodeConfig, Role, RunnerSettings, ServerSettings, StoreKind, StoreSettings,
 };
 
 /// Where a node listens when nobody says otherwise.
@@ -69,7 +70,11 @@ pub(super) fn resolve(
             kind: told.store.kind.unwrap_or(default_store),
             durability: told.store.durability.unwrap_or(Durability::Full),
         },
-        runner: RunnerSettings { user: told.runner.user, default_cwd },
+        runner: RunnerSettings {
+            user: told.runner.user,
+            default_cwd,
+            allow_mounts: allowed_mounts(told.runner.allow_mounts)?,
+        },
         log: LogSettings {
             format: told.log.format.unwrap_or(LogFormat::Text),
             level: told.log.level.unwrap_or(LogFilter(vec![(None, log::LevelFilter::Info)])),
@@ -80,6 +85,14 @@ pub(super) fn resolve(
         admission,
         warnings: strangers(environment),
     })
+}
+
+fn allowed_mounts(told: Option<AllowedMounts>) -> Result<Option<Vec<AllowedMount>>, ConfigError> {
+    let count = told.as_ref().map_or(0, |allowed| allowed.0.len());
+    refuse_unless(count <= MAX_ALLOWED_MOUNTS, || {
+        format!("allow_mounts has {count} places: at most {MAX_ALLOWED_MOUNTS} are possible")
+    })?;
+    Ok(told.map(|allowed| allowed.0))
 }
 
 fn server(role: Role, told: ServerSection, environment: &Environment) -> Result<ServerSettings, ConfigError> {

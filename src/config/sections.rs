@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::units::{
-    Bind, ByteCount, ColorWhen, Cpus, Durability, JobUser, List, LogFilter, LogFormat, Millis,
+    AllowedMounts, Bind, ByteCount, ColorWhen, Cpus, Durability, JobUser, List, LogFilter, LogFormat, Millis,
     OptionalMillis, OutputForm, StoreKind,
 };
 use super::{AdmissionSection, ConfigError, Environment};
@@ -90,6 +90,8 @@ section! {
         pub user: Option<JobUser> = "CALLBOARD_USER",
         /// Folder of jobs that name none.
         pub default_cwd: Option<PathBuf> = "CALLBOARD_DEFAULT_CWD",
+        /// What of the host jobs may have in their rooms.
+        pub allow_mounts: Option<AllowedMounts> = "CALLBOARD_ALLOW_MOUNTS",
     }
 }
 

@@ -135,6 +135,10 @@ fn value(config: &NodeConfig, section: &str, key: &str) -> Option<Value> {
         ("runner", "default_cwd") => {
             json!(config.runner.default_cwd.as_ref().map(|path| path.display().to_string()))
         }
+        ("runner", "allow_mounts") => {
+            let words = |allowed: &Vec<_>| allowed.iter().map(ToString::to_string).collect::<Vec<_>>();
+            json!(config.runner.allow_mounts.as_ref().map(words))
+        }
         ("log", "format") => json!(config.log.format.as_str()),
         ("log", "level") => json!(levels(&config.log.level)),
         ("auth", "failures_per_minute") => json!(config.auth_failures_per_minute),

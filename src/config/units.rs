@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
+use callboard_actors::model::AllowedMount;
 use callboard_actors::model::time::parse_duration_ms;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
@@ -176,6 +177,21 @@ impl<T: FromStr<Err: fmt::Display>> FromStr for List<T> {
     }
 }
 
+/// Places of the host that jobs may have, or `none` of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedMounts(pub Vec<AllowedMount>);
+
+impl FromStr for AllowedMounts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "none" => Ok(Self(Vec::new())),
+            text => text.parse().map(|List(places)| Self(places)),
+        }
+    }
+}
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -306,7 +322,7 @@ macro_rules! read_as_text {
 
 read_as_text!(Millis, OptionalMillis, ByteCount, Cpus, Bind, JobUser, LogFilter);
 read_as_text!(StoreKind, Durability, LogFormat, OutputForm, ColorWhen);
-read_as_text!(List<Bind>, List<String>);
+read_as_text!(List<Bind>, List<String>, AllowedMounts);
 
 #[cfg(test)]
 mod tests {

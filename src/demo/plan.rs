@@ -100,6 +100,7 @@ impl Planned {
             on_lost: None,
             isolation: None,
             limits: None,
+            mounts: Vec::new(),
         }
     }
 

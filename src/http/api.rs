@@ -11,11 +11,13 @@ use super::object::objects;
 pub use super::secrets::SecretBody;
 use super::whole::whole_or_null;
 
+mod mounts;
 mod original;
 mod records;
 mod tokens;
 mod usage;
 
+pub use mounts::MountBody;
 pub use original::{CompatAccepted, CompatJob, CompatSubmit, ExecuteAnswer, HealthBody};
 pub use records::{EventBody, PruneAnswer, PruneBody, SpreadBody, StatsBody, StatusCounts, WindowBody};
 pub use tokens::{TokenBody, TokenListBody, TokenMade, TokenWanted};
@@ -84,6 +86,9 @@ pub struct SubmitBody {
     /// What it may use at most; the node's defaults when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsBody>,
+    /// What of the node that runs it is to be in its room.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "objects")]
+    pub mounts: Vec<MountBody>,
 }
 
 /// Body of `POST /v1/jobs/batch`.
@@ -220,6 +225,9 @@ pub struct JobBody {
     /// What it may use at most.
     #[serde(default)]
     pub limits: LimitsBody,
+    /// What of its node is in its room.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<MountBody>,
     /// Folder it starts in.
     pub cwd: Option<String>,
     /// Variables it was given.

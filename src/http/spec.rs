@@ -48,6 +48,7 @@ pub fn of(body: SubmitBody, limits: &Limits) -> Result<JobSpec, Problem> {
         grace_ms: body.grace_ms.unwrap_or(limits.default_grace_ms),
         on_lost,
         isolation,
+        mounts: body.mounts.into_iter().map(Into::into).collect(),
         limits: body.limits.map(|asked| asked.read()).unwrap_or_default(),
     })
 }

@@ -44,6 +44,7 @@ pub fn listed(view: &JobView) -> JobBody {
         timeout_ms: spec.timeout_ms,
         grace_ms: spec.grace_ms,
         limits: spec.limits.into(),
+        mounts: spec.mounts.iter().map(Into::into).collect(),
         cwd: spec.cwd.clone(),
         env: Default::default(),
         secret_env: Vec::new(),

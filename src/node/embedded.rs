@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use callboard_actors::clock;
 use callboard_actors::exec::BaseEnv;
 use callboard_actors::graph::{Builder, Platform};
+use callboard_actors::model::AllowedMount;
 use callboard_actors::protocol::platform::PlatformFacts;
 
 use super::{NodeError, host_id, user};
@@ -52,6 +53,8 @@ impl Embedded {
         let private = folder.as_ref().map(|folder| folder.path().to_owned());
         config.server.data_dir = options.data_dir.or(private).unwrap_or_default();
         config.server.slots = options.slots;
+        // They are the caller's own, who can name them.
+        config.runner.allow_mounts = Some(vec![AllowedMount::everything()]);
         let run_as = options.user.map_or(Ok(None), |user| user::resolve(Some(&user)))?;
         let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
         let base = BaseEnv::default();

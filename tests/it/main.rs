@@ -26,6 +26,7 @@ mod former;
 mod http;
 mod limits;
 mod metrics;
+mod mounts;
 mod open_files;
 mod parsers;
 mod process;

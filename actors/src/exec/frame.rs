@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 use super::cgroup::Layout;
 use super::sandbox::Room;
 use crate::model::{
-    AttemptEnd, AttemptId, Captured, CommandLine, InputMode, LimitReport, ResourceLimits, SecretEnv, Usage,
+    AllowedMount, AttemptEnd, AttemptId, Captured, CommandLine, InputMode, LimitReport, Mount,
+    ResourceLimits, SecretEnv, Usage,
 };
 
 /// Longest frame, in bytes: a job's largest command, environment and inline input together stay far below it.
@@ -55,6 +56,8 @@ pub(crate) struct Setup {
     pub(crate) run_as: Option<(u32, u32)>,
     /// The room of those jobs that have one.
     pub(crate) room: Room,
+    /// What of the host jobs may have in their rooms.
+    pub(crate) allow_mounts: Vec<AllowedMount>,
     /// What a job may use that asks for nothing.
     pub(crate) default_limits: ResourceLimits,
     /// Where it may make control groups.
@@ -93,6 +96,8 @@ pub(crate) struct Plan {
     pub(crate) roomed: bool,
     /// What it may use at most.
     pub(crate) limits: ResourceLimits,
+    /// What of the host it wants in its room.
+    pub(crate) mounts: Vec<Mount>,
     pub(crate) input: InputMode,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) grace_ms: u64,

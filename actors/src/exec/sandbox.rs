@@ -1,6 +1,7 @@
 //! The room of a sandboxed job: namespaces and a root of its own, no rights, a filter of system calls. A keeper starts
 //! rooms one after the other. It knows no output, no conversation with a node and no slot.
 
+mod bring;
 mod filter;
 mod init;
 mod payload;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::cgroup::Controls;
 use crate::model::{IsolationReport, ResourceLimits};
 
+pub(crate) use self::bring::{Barred, Guest, fetch_as, guests, is_there};
 pub(crate) use self::payload::Order;
 pub(crate) use self::spawn::{LastWords, Pipes, enter};
 
@@ -122,10 +124,11 @@ pub(crate) enum Stage {
     Exec = 11,
     Silent = 12,
     Groups = 13,
+    Guests = 14,
 }
 
 impl Stage {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Namespaces,
         Self::Ids,
         Self::Mounts,
@@ -139,6 +142,7 @@ impl Stage {
         Self::Exec,
         Self::Silent,
         Self::Groups,
+        Self::Guests,
     ];
 
     fn from_u8(number: u8) -> Option<Self> {
@@ -161,6 +165,7 @@ impl Stage {
             Self::Exec => "starting the program",
             Self::Silent => "waiting for it",
             Self::Groups => "its control group",
+            Self::Guests => "bringing in what it asked for",
         }
     }
 }
@@ -172,31 +177,42 @@ pub(crate) struct Fault {
     pub(crate) stage: Stage,
     /// Of Linux.
     pub(crate) errno: i32,
+    /// Which of several things it was, counted from 0.
+    pub(crate) which: u8,
 }
 
 impl Fault {
     fn at(stage: Stage) -> impl Fn(std::io::Error) -> Self {
-        move |error| Self { stage, errno: error.raw_os_error().unwrap_or(libc::EIO) }
+        move |error| Self::new(stage, error.raw_os_error().unwrap_or(libc::EIO))
     }
 
     fn of(stage: Stage) -> impl Fn(rustix::io::Errno) -> Self {
-        move |errno| Self { stage, errno: errno.raw_os_error() }
+        move |errno| Self::new(stage, errno.raw_os_error())
     }
 
     /// A control group that could not be entered.
     pub(crate) fn groups(errno: i32) -> Self {
-        Self { stage: Stage::Groups, errno }
+        Self::new(Stage::Groups, errno)
     }
 
-    const BYTES: usize = 5;
+    /// One of the things that were to be brought in.
+    pub(crate) fn guest(which: usize, errno: rustix::io::Errno) -> Self {
+        Self { which: u8::try_from(which).unwrap_or(u8::MAX), ..Self::of(Stage::Guests)(errno) }
+    }
+
+    fn new(stage: Stage, errno: i32) -> Self {
+        Self { stage, errno, which: 0 }
+    }
+
+    const BYTES: usize = 6;
 
     fn to_bytes(self) -> [u8; Self::BYTES] {
         let [a, b, c, d] = self.errno.to_le_bytes();
-        [self.stage as u8, a, b, c, d]
+        [self.stage as u8, a, b, c, d, self.which]
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let [stage, rest @ ..]: [u8; Self::BYTES] = bytes.try_into().ok()?;
-        Some(Self { stage: Stage::from_u8(stage)?, errno: i32::from_le_bytes(rest) })
+        let [stage, a, b, c, d, which]: [u8; Self::BYTES] = bytes.try_into().ok()?;
+        Some(Self { stage: Stage::from_u8(stage)?, errno: i32::from_le_bytes([a, b, c, d]), which })
     }
 }

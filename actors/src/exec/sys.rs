@@ -232,6 +232,42 @@ fn set_attributes(mount: BorrowedFd<'_>, attributes: u64, recursive: libc::c_int
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Lets a mount, perhaps with all below it, show its owners as a user namespace maps them.
+pub(crate) fn map_owners(mount: BorrowedFd<'_>, users: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
+    let flags = (libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 }) as u32;
+    // SAFETY: zeroes are a valid mount_attr; the empty path is a static C string; the kernel only reads both, and both
+    // descriptors are open for the length of the call.
+    let done = unsafe {
+        let mut attr: libc::mount_attr = std::mem::zeroed();
+        attr.attr_set = libc::MOUNT_ATTR_IDMAP;
+        attr.userns_fd = u64::try_from(users.as_raw_fd()).unwrap_or_default();
+        let (path, size) = (c"".as_ptr(), size_of::<libc::mount_attr>());
+        libc::syscall(libc::SYS_mount_setattr, mount.as_raw_fd(), path, flags, &raw const attr, size)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A user namespace without a process, in which one user and one group are another one outside. For root.
+pub(crate) fn user_namespace(inside: (u32, u32), outside: (u32, u32)) -> io::Result<OwnedFd> {
+    let Some(child) = fork(libc::CLONE_NEWUSER as u64)? else {
+        // It only lives until it is killed, or its parent is.
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+        loop {
+            let _ = rustix::event::poll(&mut [], None);
+        }
+    };
+    let file = |name: &str| format!("/proc/{}/{name}", child.pid.as_raw_pid());
+    let made = std::fs::write(file("gid_map"), format!("{} {} 1", inside.1, outside.1))
+        .and_then(|()| std::fs::write(file("uid_map"), format!("{} {} 1", inside.0, outside.0)))
+        .and_then(|()| std::fs::File::open(file("ns/user")));
+    let _ = rustix::process::kill_process(child.pid, rustix::process::Signal::KILL);
+    while matches!(reap(Some(child.pid)), Ok(Waited::NoneDead)) {
+        let mut dead = [rustix::event::PollFd::new(&child.pidfd, rustix::event::PollFlags::IN)];
+        let _ = rustix::event::poll(&mut dead, None);
+    }
+    Ok(made?.into())
+}
+
 /// Switches the loopback interface of this network namespace on.
 pub(crate) fn raise_loopback() -> io::Result<()> {
     let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;

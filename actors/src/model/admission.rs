@@ -1,6 +1,7 @@
 //! What a spec must look like to be a job at all: sizes, bytes and names. Whether it is *permitted* is `policy`.
 
 use super::limits::{self, Limits};
+use super::mounts::MAX_MOUNTS;
 use super::resources::{Bound, show};
 use super::secret::SecretEnv;
 use super::spec::{CommandLine, InputMode, Isolation, JobSpec};
@@ -60,7 +61,25 @@ pub fn check_with_secrets(
     let text = || format!("grace must be at most {max} ms (limit max_grace)");
     require(spec.grace_ms <= max, "/grace", text, &mut problems);
     check_limits(spec, limits, &mut problems);
+    check_mounts(spec, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+fn check_mounts(spec: &JobSpec, problems: &mut Vec<SpecProblem>) {
+    let most = MAX_MOUNTS;
+    require(spec.mounts.len() <= most, "/mounts", || format!("a job has at most {most} mounts"), problems);
+    for (at, mount) in spec.mounts.iter().enumerate() {
+        if let Some(detail) = mount.problem() {
+            problems.push(SpecProblem { pointer: format!("/mounts/{at}/path"), detail });
+        }
+        if spec.mounts[..at].iter().any(|other| other.path == mount.path) {
+            let detail = format!("{} is there twice", mount.path);
+            problems.push(SpecProblem { pointer: format!("/mounts/{at}/path"), detail });
+        }
+    }
+    let fine = spec.mounts.is_empty() || spec.isolation != Isolation::None;
+    let text = || "a plain process sees the host as it is: mounts do not go with isolation `none`".into();
+    require(fine, "/mounts", text, problems);
 }
 
 fn check_limits(spec: &JobSpec, limits: &Limits, problems: &mut Vec<SpecProblem>) {

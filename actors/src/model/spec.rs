@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::mounts::Mount;
 use super::resources::ResourceLimits;
 use super::secret::SealedEnv;
 
@@ -41,6 +42,9 @@ pub struct JobSpec {
     /// What it may use at most.
     #[serde(default, skip_serializing_if = "ResourceLimits::is_empty")]
     pub limits: ResourceLimits,
+    /// What of the host it wants in its room.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Mount>,
 }
 
 impl JobSpec {
@@ -58,6 +62,7 @@ impl JobSpec {
             on_lost: OnLost::Requeue,
             isolation: Isolation::Auto,
             limits: ResourceLimits::default(),
+            mounts: Vec::new(),
         }
     }
 

@@ -3,10 +3,13 @@
 
 use std::path::PathBuf;
 
+use callboard_actors::model::AllowedMount;
 use clap::Args;
 
 use super::duration;
-use crate::config::{Bind, Durability, FileConfig, JobUser, List, LogFilter, LogFormat, Millis, StoreKind};
+use crate::config::{
+    AllowedMounts, Bind, Durability, FileConfig, JobUser, List, LogFilter, LogFormat, Millis, StoreKind,
+};
 
 /// Flags of every node.
 #[derive(Debug, Args)]
@@ -26,6 +29,9 @@ pub struct NodeArgs {
     /// Who jobs run as.
     #[arg(long, value_name = "USER")]
     pub user: Option<JobUser>,
+    /// Let jobs have this folder, and what is below, in their rooms; with :ro to be read only. May be repeated.
+    #[arg(long, value_name = "PATH[:ro]")]
+    pub allow_mount: Vec<AllowedMount>,
     /// Log lines for people or machines.
     #[arg(long)]
     pub log_format: Option<LogFormat>,
@@ -64,6 +70,8 @@ impl NodeArgs {
         said.server.insecure = self.insecure.then_some(true);
         said.server.shutdown_grace = self.shutdown_grace.map(Millis);
         said.runner.user.clone_from(&self.user);
+        said.runner.allow_mounts =
+            (!self.allow_mount.is_empty()).then(|| AllowedMounts(self.allow_mount.clone()));
         said.log.format = self.log_format;
         said.log.level.clone_from(&self.log_level);
         said

@@ -117,7 +117,8 @@ fn probe(hierarchy: &Hierarchy) -> Result<(), GroupError> {
     if hierarchy.version == Version::V2 {
         // Whoever moves a process must be allowed to where both groups have their common one.
         let members = hierarchy.root.to_path().join("cgroup.procs");
-        rustix::fs::access(&members, Access::WRITE_OK).map_err(|errno| GroupError::at(&members)(errno.into()))?;
+        rustix::fs::access(&members, Access::WRITE_OK)
+            .map_err(|errno| GroupError::at(&members)(errno.into()))?;
     }
     Ok(())
 }

@@ -80,12 +80,17 @@ pub(crate) fn launch(
 ) -> Result<Launched, SpawnFailure> {
     if plan.roomed {
         return match null_input {
-            NullInput::Inherit => lodge(plan, &setup.room_of(plan), group),
+            NullInput::Inherit => lodge(plan, setup, group),
             NullInput::Open => Err(SpawnFailure {
                 message: "rooms are made by keeper processes, and this node has none".into(),
                 blame: Blame::Room,
             }),
         };
+    }
+    if !plan.mounts.is_empty() {
+        let message =
+            "a plain process sees the host as it is and can have no mounts: ask for isolation `sandbox`";
+        return Err(SpawnFailure { message: message.into(), blame: Blame::Node });
     }
     let folder = match &plan.cwd {
         Some(cwd) => PathBuf::from(cwd),

@@ -1,21 +1,28 @@
 //! Starting a job in a room of its own: pipes, the order to its first process, and a clear word when that fails.
 
+use std::os::fd::OwnedFd;
+
 use rustix::io::Errno;
 
 use super::launch::{Blame, FarEnds, Launched, SpawnFailure, refused, unstoppable};
 use crate::exec::cgroup::Group;
-use crate::exec::frame::Plan;
-use crate::exec::sandbox::{Fault, HOME, Order, Pipes, Room, Stage, enter};
+use crate::exec::frame::{Plan, Setup};
+use crate::exec::sandbox::{
+    Barred, Fault, Guest, HOME, Order, Pipes, Stage, enter, fetch_as, guests, is_there,
+};
 use crate::model::{CommandLine, InputMode};
 
 /// Makes the plan's room and starts its process there, in its control group where it has one.
-pub(crate) fn lodge(plan: &Plan, room: &Room, group: Option<&Group>) -> Result<Launched, SpawnFailure> {
+pub(crate) fn lodge(plan: &Plan, setup: &Setup, group: Option<&Group>) -> Result<Launched, SpawnFailure> {
+    let room = &setup.room_of(plan);
     let open = plan.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     // A later one of two variables of the same name would win, so the secret ones come last.
     let env = open.filter(|(name, _)| !plan.secret_env.iter().any(|(secret, _)| secret == *name));
     let env: Vec<_> = env.chain(plan.secret_env.iter()).collect();
     let folder = plan.cwd.as_deref().unwrap_or(HOME);
-    let order = Order::new(&plan.command, &env, folder, hostname(plan))
+    let guests = invite(plan, setup, folder)?;
+    let paths: Vec<String> = guests.iter().map(|(guest, _)| guest.path.clone()).collect();
+    let order = Order::new(&plan.command, &env, folder, hostname(plan), guests)
         .ok_or_else(|| refused("an empty command, or a NUL byte in it".into(), 127))?;
     let pipes = Pipes::new(plan.input != InputMode::Null)
         .map_err(|error| refused(format!("no pipe can be made: {error}"), 126))?;
@@ -23,7 +30,8 @@ pub(crate) fn lodge(plan: &Plan, room: &Room, group: Option<&Group>) -> Result<L
         Some(group) => group.take(pid).map_err(|error| Fault::groups(error.errno())),
         None => Ok(()),
     };
-    let (inmate, pipes) = enter(room, &order, pipes, join).map_err(|fault| explain(fault, plan, folder))?;
+    let (inmate, pipes) =
+        enter(room, &order, pipes, join).map_err(|fault| explain(fault, plan, folder, &paths))?;
     unstoppable(&[Some(&pipes.stdout), Some(&pipes.stderr), pipes.stdin.as_ref()])
         .map_err(|error| refused(format!("the job's process could not be watched: {error}"), 126))?;
     Ok(Launched {
@@ -43,7 +51,7 @@ fn hostname(plan: &Plan) -> String {
     format!("job-{}", id.rsplit('-').next().unwrap_or_default())
 }
 
-fn explain(fault: Fault, plan: &Plan, folder: &str) -> SpawnFailure {
+fn explain(fault: Fault, plan: &Plan, folder: &str, guests: &[String]) -> SpawnFailure {
     let errno = Errno::from_raw_os_error(fault.errno);
     let program = match &plan.command {
         CommandLine::Shell(_) => "/bin/sh",
@@ -63,15 +71,68 @@ fn explain(fault: Fault, plan: &Plan, folder: &str) -> SpawnFailure {
             refused("the arguments and the environment are longer than the kernel takes".into(), 126)
         }
         (Stage::Exec, _) => refused(format!("`{program}` could not be started: {errno}"), 126),
-        (Stage::Folder, _) => refused(
-            format!(
-                "the folder `{folder}` (cwd) is not in the job's room ({errno}): a sandboxed job has {HOME}, /tmp and \
-                 the host's programs; leave cwd out, or ask for isolation `none`"
-            ),
-            126,
-        ),
+        (Stage::Folder, _) => refused(not_here(folder, errno), 126),
+        (Stage::Guests, _) => {
+            let path = guests.get(usize::from(fault.which)).map_or("", String::as_str);
+            refused(uninvited(path, errno), 126)
+        }
         _ => {
             SpawnFailure { message: format!("the job's room could not be made: {fault}"), blame: Blame::Room }
         }
     }
+}
+
+/// What of the host comes along. Root fetches it here, because only the host's root may show it as another's.
+fn invite(plan: &Plan, setup: &Setup, folder: &str) -> Result<Vec<(Guest, Option<OwnedFd>)>, SpawnFailure> {
+    let guests = guests(&plan.mounts, folder, &setup.allow_mounts).map_err(barred)?;
+    let is_root = rustix::process::geteuid().is_root();
+    let fetch = |guest: Guest| match is_root.then(|| fetch_as(&guest, setup.room.outer)) {
+        None => Ok((guest, None)),
+        Some(Ok(tree)) => Ok((guest, Some(tree))),
+        Some(Err(errno)) => Err(refused(uninvited(&guest.path, errno), 126)),
+    };
+    guests.into_iter().map(fetch).collect()
+}
+
+fn barred(barred: Barred) -> SpawnFailure {
+    let message = match barred {
+        Barred::NotAllowed(path) => format!(
+            "this node does not let jobs have `{path}`: it would with `--allow-mount {path}` (setting \
+             runner.allow_mounts)"
+        ),
+        Barred::ReadOnly(path) => format!(
+            "this node lets jobs only read `{path}`: ask for `--mount {path}:ro`, or give the node `--allow-mount \
+             {path}` (setting runner.allow_mounts)"
+        ),
+    };
+    SpawnFailure { message, blame: Blame::Node }
+}
+
+fn not_here(folder: &str, errno: Errno) -> String {
+    let why = match (errno, is_there(folder)) {
+        (Errno::NOENT, true) => {
+            "it is not in the job's room: `--allow-mount` lets the node bring it in (setting runner.allow_mounts), \
+             `--cwd /job` starts in the room's own folder"
+        }
+        (Errno::NOENT, false) => "it does not exist on the runner",
+        (Errno::ACCESS, _) => "the job's user may not enter it",
+        _ => return format!("the folder `{folder}` (cwd) cannot be entered: {errno}"),
+    };
+    format!("the folder `{folder}` (cwd) cannot be entered: {why}")
+}
+
+fn uninvited(path: &str, errno: Errno) -> String {
+    let why = match errno {
+        Errno::NOENT => "it does not exist on the runner".into(),
+        Errno::LOOP => "there is a symbolic link on the way: name the place that it leads to".into(),
+        Errno::ACCESS | Errno::PERM => "the node's user may not open it".into(),
+        Errno::OPNOTSUPP => "only folders and files can be brought in".into(),
+        Errno::INVAL => {
+            "its file system cannot show it as the job's: ask for it read-only (`:ro`), or run the node as \
+                         the folder's owner"
+                .into()
+        }
+        errno => errno.to_string(),
+    };
+    format!("`{path}` cannot be brought into the job's room: {why}")
 }

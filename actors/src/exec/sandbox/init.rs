@@ -43,7 +43,7 @@ pub(super) fn live(room: &Room, order: &Order, filters: &Filters, streams: Strea
         let _ = rustix::io::write(&faults, &fault.to_bytes());
         sys::end(1)
     };
-    if let Err(fault) = make(room, &order.hostname, &mut keeper) {
+    if let Err(fault) = make(room, order, &mut keeper) {
         fail(fault);
     }
     let job = match sys::fork(0) {
@@ -68,7 +68,7 @@ pub(super) fn live(room: &Room, order: &Order, filters: &Filters, streams: Strea
 }
 
 /// Everything that only the mighty can do: its own users, its own root, its own network.
-fn make(room: &Room, hostname: &str, keeper: &mut UnixStream) -> Result<(), Fault> {
+fn make(room: &Room, order: &Order, keeper: &mut UnixStream) -> Result<(), Fault> {
     let ids = Fault::of(Stage::Ids);
     // Whoever maps our users must be able to open our files in /proc.
     set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(&ids)?;
@@ -84,9 +84,9 @@ fn make(room: &Room, hostname: &str, keeper: &mut UnixStream) -> Result<(), Faul
     set_thread_res_gid(group, group, group).map_err(&ids)?;
     set_thread_res_uid(user, user, user).map_err(&ids)?;
     end_with(keeper).map_err(&ids)?;
-    root::build(room, hostname)?;
+    root::build(room, order)?;
     sys::raise_loopback().map_err(Fault::at(Stage::Network))?;
-    rustix::system::sethostname(hostname.as_bytes()).map_err(Fault::of(Stage::Network))?;
+    rustix::system::sethostname(order.hostname.as_bytes()).map_err(Fault::of(Stage::Network))?;
     for kind in FORBIDDEN {
         let _ = std::fs::write(format!("/proc/sys/user/max_{kind}_namespaces"), "0");
     }

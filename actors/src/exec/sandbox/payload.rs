@@ -2,12 +2,14 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
+use super::bring::Guest;
 use super::filter::Filters;
 use super::spawn::Streams;
 use super::{Fault, Room, Stage};
@@ -28,6 +30,8 @@ pub(crate) struct Order {
     folder: CString,
     /// What the job takes for the name of its machine.
     pub(super) hostname: String,
+    /// What of the host is brought in, each with its tree where it had to be fetched from outside.
+    pub(super) guests: Vec<(Guest, Option<OwnedFd>)>,
 }
 
 impl Order {
@@ -37,6 +41,7 @@ impl Order {
         env: &[(&str, &str)],
         folder: &str,
         hostname: String,
+        guests: Vec<(Guest, Option<OwnedFd>)>,
     ) -> Option<Self> {
         let word = |text: &str| CString::new(text).ok();
         let argv: Vec<&str> = match command {
@@ -60,6 +65,7 @@ impl Order {
             env: env.iter().map(|(name, value)| word(&format!("{name}={value}"))).collect::<Option<_>>()?,
             folder: word(folder)?,
             hostname,
+            guests,
         })
     }
 }
@@ -90,7 +96,7 @@ pub(super) fn become_job(
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     rustix::process::chdir(&order.folder).map_err(Fault::of(Stage::Folder))?;
     give_up_rights().map_err(Fault::of(Stage::Rights))?;
-    filters.apply().map_err(|()| Fault { stage: Stage::Filter, errno: libc::EINVAL })?;
+    filters.apply().map_err(|()| Fault::new(Stage::Filter, libc::EINVAL))?;
     Err(Fault::of(Stage::Exec)(execute(order)))
 }
 

@@ -13,7 +13,8 @@ use rustix::mount::{
     unmount,
 };
 
-use super::{Fault, INSIDE_ID, Room, Stage};
+use super::bring::{self, Guest};
+use super::{Fault, INSIDE_ID, Order, Room, Stage};
 use crate::exec::sys;
 
 type Done<T> = rustix::io::Result<T>;
@@ -44,17 +45,21 @@ const FOREIGN: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
 const OWN: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
 
 /// Builds the root and moves into it.
-pub(super) fn build(room: &Room, hostname: &str) -> Result<(), Fault> {
+pub(super) fn build(room: &Room, order: &Order) -> Result<(), Fault> {
     let mounts = Fault::of(Stage::Mounts);
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC).map_err(&mounts)?;
     let root = tmpfs(1 << 20, 1024, 0o755, OWN).map_err(&mounts)?;
     let programs = gather_programs().map_err(&mounts)?;
     let settings = gather_settings();
     let devices = gather_devices().map_err(&mounts)?;
+    let guests = gather_guests(order)?;
     let proc = procfs().map_err(Fault::of(Stage::Proc))?;
     // It must stand somewhere before anything can stand in it; from here on nothing of the host is looked up.
     attach_to(&root, CWD, anchor()).map_err(&mounts)?;
-    furnish(room, hostname, &root, [&programs, &settings, &devices]).map_err(&mounts)?;
+    furnish(room, &order.hostname, &root, [&programs, &settings, &devices]).map_err(&mounts)?;
+    for (which, (guest, tree)) in guests.iter().enumerate() {
+        bring::place(&root, guest, tree).map_err(|errno| Fault::guest(which, errno))?;
+    }
     place(&root, "proc", &proc).map_err(Fault::of(Stage::Proc))?;
     hide(&root).map_err(Fault::of(Stage::Proc))?;
     enter(&root).map_err(Fault::of(Stage::Pivot))
@@ -133,6 +138,16 @@ fn gather_programs() -> Done<Vec<(&'static str, Thing)>> {
         }
     }
     Ok(things)
+}
+
+/// What root did not fetch for us we fetch ourselves, as who we are outside.
+fn gather_guests(order: &Order) -> Result<Vec<(&Guest, OwnedFd)>, Fault> {
+    let gather = |(which, (guest, fetched)): (usize, &'_ (Guest, Option<OwnedFd>))| match fetched {
+        Some(tree) => tree.try_clone().map_err(Fault::at(Stage::Guests)),
+        None => bring::fetch(guest).map_err(|errno| Fault::guest(which, errno)),
+    };
+    let trees = order.guests.iter().enumerate().map(gather);
+    order.guests.iter().zip(trees).map(|((guest, _), tree)| Ok((guest, tree?))).collect()
 }
 
 /// What cannot be had is left out: a program that needs it says so better than we can.

@@ -89,7 +89,7 @@ pub(crate) fn enter(
     pipes: Pipes,
     join: impl FnOnce(Pid) -> Result<(), Fault>,
 ) -> Result<(Inmate, Pipes), Fault> {
-    let filters = filter::programs().ok_or(Fault { stage: Stage::Filter, errno: libc::EINVAL })?;
+    let filters = filter::programs().ok_or(Fault::new(Stage::Filter, libc::EINVAL))?;
     let (ours, theirs) = UnixStream::pair().map_err(Fault::at(Stage::Namespaces))?;
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(Fault::of(Stage::Namespaces));
     let (faults, their_faults) = pipe()?;
@@ -135,16 +135,13 @@ fn settle(
     let mut told = [PollFd::new(faults, PollFlags::IN)];
     let patience = Timespec::try_from(PATIENCE).ok();
     if matches!(poll(&mut told, patience.as_ref()), Ok(0)) {
-        return Err(Fault { stage: Stage::Silent, errno: libc::ETIMEDOUT });
+        return Err(Fault::new(Stage::Silent, libc::ETIMEDOUT));
     }
     let mut words = [0; Fault::BYTES];
     loop {
         return match rustix::io::read(faults, &mut words) {
             Ok(0) => Ok(()),
-            Ok(got) => {
-                Err(Fault::from_bytes(&words[..got])
-                    .unwrap_or(Fault { stage: Stage::Silent, errno: libc::EIO }))
-            }
+            Ok(got) => Err(Fault::from_bytes(&words[..got]).unwrap_or(Fault::new(Stage::Silent, libc::EIO))),
             Err(Errno::INTR) => continue,
             Err(errno) => Err(Fault::of(Stage::Silent)(errno)),
         };

@@ -41,6 +41,7 @@ pub(super) fn encode_spec(spec: &JobSpec) -> Result<(String, Option<&[u8]>), Sto
         env: spec.env.clone(),
         secret_env: spec.secret_env.clone(),
         cwd: spec.cwd.clone(),
+        mounts: spec.mounts.clone(),
         ..*spec
     };
     Ok((to_json(&without)?, Some(input)))

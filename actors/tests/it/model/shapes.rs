@@ -8,8 +8,8 @@ use callboard_actors::link::{
 };
 use callboard_actors::model::{
     AttemptEnd, AttemptId, AttemptResult, CancelWish, Captured, ClusterId, CommandLine, EndReason, Epoch,
-    Exit, Incarnation, InputMode, Isolation, IsolationReport, JobId, JobSpec, NodeId, OnLost, Outcome,
-    OutputSummary, ResourceLimits, SealedEnv, Term, Usage, admission, resources,
+    Exit, Incarnation, InputMode, Isolation, IsolationReport, JobId, JobSpec, Mount, NodeId, OnLost, Outcome,
+    OutputSummary, ResourceLimits, SealedEnv, Term, Usage, admission, mounts, resources,
 };
 use callboard_actors::model::{Limits, limits};
 use proptest::collection::{btree_map, vec};
@@ -160,6 +160,7 @@ fn assembled((command, env, (name, cwd), input, (timeout_ms, grace_ms), on_lost)
         on_lost,
         isolation: Isolation::Auto,
         limits: ResourceLimits::default(),
+        mounts: Vec::new(),
         secret_env: SealedEnv::default(),
     }
 }
@@ -314,6 +315,10 @@ fn specs_at_the_limits_are_accepted_and_beyond_them_refused() {
             disk_bytes: Some(resources::MAX_DISK_BYTES + over as u64),
             open_files: Some(resources::MIN_OPEN_FILES - over as u32),
         },
+        mounts: vec![Mount {
+            path: format!("/{}", "m".repeat(mounts::MAX_MOUNT_BYTES - 1 + over)),
+            read_only: true,
+        }],
     };
     assert_eq!(admission::check(&at(0), &Limits::default()), Ok(()));
     let problems = admission::check(&at(1), &Limits::default()).expect_err("one too many everywhere");
@@ -332,7 +337,8 @@ fn specs_at_the_limits_are_accepted_and_beyond_them_refused() {
             "/limits/cpus",
             "/limits/processes",
             "/limits/disk_bytes",
-            "/limits/open_files"
+            "/limits/open_files",
+            "/mounts/0/path"
         ]
     );
 }
