@@ -128,6 +128,12 @@ fn a_room_shows_nothing_of_the_host_and_of_its_node() {
             ("grep -E '^Cap' /proc/self/status | grep -vc 0000000000000000", "0\n"),
             ("grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status | cut -f2 | paste -s -d ' '", "1 2\n"),
             ("grep '^Groups:' /proc/self/status | wc -w", "1\n"),
+            (
+                "for at in sys fs irq bus; do grep -c \" /proc/$at ro,\" /proc/self/mountinfo; done | sort -u",
+                "1\n",
+            ),
+            ("ls -A /proc/acpi /proc/scsi 2>/dev/null | grep -v : | wc -w", "0\n"),
+            ("echo a > /dev/stdout; echo b > /dev/null; head -c 3 /dev/zero | wc -c", "a\n3\n"),
         ] {
             assert_eq!(house.said(command), expected, "as {uid}: {command}");
         }
@@ -179,6 +185,67 @@ fn a_room_lets_nothing_of_the_host_be_changed() {
             assert_eq!(house.said(&format!("ls {folder} | wc -l")).trim(), "0");
         }
         house.is_well();
+    }
+}
+
+/// What a room shows of its own processes could be written to by whoever owns them, were it not for Landlock.
+#[test]
+fn landlock_keeps_a_job_from_writing_elsewhere() {
+    let raise = "echo 600 > /proc/self/oom_score_adj && echo raised";
+    for uid in users() {
+        let Some(house) = House::open("rooms::landlock", uid, 1) else { return };
+        assert_eq!(house.said_outside(raise), "raised\n", "the probe bites");
+        let job = house.run(raise);
+        if job["isolation_effective"]["missing"].as_array().unwrap().contains(&json!("landlock")) {
+            return missing("rooms::landlock", "landlock", "this kernel has none");
+        }
+        assert_eq!((said(&job).as_str(), &job["exit_code"]), ("", &json!(2)), "{job}");
+        house.is_well();
+    }
+}
+
+#[test]
+fn a_room_s_first_process_has_nothing_left_to_be_abused() {
+    for uid in users() {
+        let Some(house) = House::open("rooms::first_process", uid, 1) else { return };
+        let body = json!({"command": ["sleep", "54321.4"], "isolation": "sandbox"});
+        let (_, job) = house.server.ask("POST", "/v1/jobs", Some(&body)).unwrap();
+        house.server.until(job["id"].as_str().unwrap(), "running");
+        let status = |pid: &str| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let field = |pid: &str, name: &str| {
+            let line = status(pid).lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
+            line.unwrap_or_default()
+        };
+        let mut sleeper = String::new();
+        until("the job sleeps", || {
+            let processes =
+                fs::read_dir("/proc").unwrap().flatten().map(|it| it.file_name().into_string().unwrap());
+            let is_it = |pid: &String| {
+                fs::read(format!("/proc/{pid}/cmdline"))
+                    .is_ok_and(|line| line.starts_with(b"sleep\x0054321.4"))
+            };
+            sleeper = processes.into_iter().find(is_it).unwrap_or_default();
+            !sleeper.is_empty()
+        });
+        let first = field(&sleeper, "PPid:");
+        assert_eq!(field(&first, "NSpid:").split_whitespace().last(), Some("1"), "{}", status(&first));
+        for (name, value) in [
+            ("Seccomp:", "2"),
+            ("NoNewPrivs:", "1"),
+            ("CapEff:", "0000000000000000"),
+            ("CapPrm:", "0000000000000000"),
+            ("CapBnd:", "0000000000000000"),
+        ] {
+            assert_eq!(field(&first, name), value, "{name} {}", status(&first));
+        }
+        let files: Vec<_> = fs::read_dir(format!("/proc/{first}/fd")).unwrap().flatten().collect();
+        let places = files.iter().filter_map(|file| fs::read_link(file.path()).ok());
+        let strange: Vec<_> =
+            places.filter(|place| !["/dev/null"].map(Path::new).contains(&place.as_path())).collect();
+        assert!(
+            strange.len() <= 2,
+            "its line to the keeper and its last words, and nothing else: {strange:?}"
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! The room of a sandboxed job: namespaces and a root of its own, no rights, a filter of system calls. A keeper starts
 //! rooms one after the other. It knows no output, no conversation with a node and no slot.
 
+mod belt;
 mod bring;
 mod filter;
 mod init;
@@ -11,6 +12,7 @@ mod spawn;
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::Controls;
+use super::sys;
 use crate::model::{IsolationReport, ResourceLimits};
 
 pub(crate) use self::bring::{Barred, Guest, fetch_as, guests, is_there};
@@ -48,6 +50,8 @@ pub(crate) struct Room {
     pub(crate) processes: Option<u64>,
     /// Bytes of address space that each of its processes may have, where no control group counts memory.
     pub(crate) address_bytes: Option<u64>,
+    /// Whether the kernel has Landlock, which then is a must.
+    pub(crate) has_landlock: bool,
 }
 
 impl Room {
@@ -65,6 +69,7 @@ impl Room {
             open_files: OPEN_FILES,
             processes: Some(PROCESSES),
             address_bytes: None,
+            has_landlock: sys::landlock_version() > 0,
         }
     }
 
@@ -92,7 +97,7 @@ impl Room {
     /// What a job in it had, where control groups have these controls.
     pub(crate) fn report(controls: Controls) -> IsolationReport {
         let layers = [
-            ("landlock", false),
+            ("landlock", sys::landlock_version() > 0),
             ("cgroup.memory", controls.memory),
             ("cgroup.pids", controls.pids),
             ("cgroup.cpu", controls.cpu),
@@ -125,10 +130,11 @@ pub(crate) enum Stage {
     Silent = 12,
     Groups = 13,
     Guests = 14,
+    Landlock = 15,
 }
 
 impl Stage {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Namespaces,
         Self::Ids,
         Self::Mounts,
@@ -143,6 +149,7 @@ impl Stage {
         Self::Silent,
         Self::Groups,
         Self::Guests,
+        Self::Landlock,
     ];
 
     fn from_u8(number: u8) -> Option<Self> {
@@ -166,6 +173,7 @@ impl Stage {
             Self::Silent => "waiting for it",
             Self::Groups => "its control group",
             Self::Guests => "bringing in what it asked for",
+            Self::Landlock => "Landlock",
         }
     }
 }

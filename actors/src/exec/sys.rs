@@ -289,6 +289,15 @@ pub(crate) fn leave_groups() -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Which version of Landlock the kernel has; 0 for none.
+pub(crate) fn landlock_version() -> u32 {
+    const ASK_FOR_VERSION: libc::c_uint = 1;
+    let none = std::ptr::null::<libc::c_void>();
+    // SAFETY: with this flag the call reads nothing and only answers.
+    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, 0_usize, ASK_FOR_VERSION) };
+    u32::try_from(version).unwrap_or(0)
+}
+
 /// Leaves the session keyring of whoever started us for a new, empty one.
 pub(crate) fn leave_keyring() {
     const JOIN_SESSION_KEYRING: libc::c_int = 1;
@@ -305,6 +314,21 @@ pub(crate) fn exit_from_raw(status: i32) -> Exit {
 pub(crate) fn kill_all() -> bool {
     // SAFETY: kill has no preconditions; the first process of a namespace reaches nothing outside it.
     unsafe { libc::kill(-1, libc::SIGKILL) == 0 }
+}
+
+/// Closes every descriptor from 3 upwards but these.
+pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) {
+    let mut kept: Vec<u32> = kept.iter().filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok()).collect();
+    kept.sort_unstable();
+    let mut from = 3;
+    for end in kept.into_iter().chain([u32::MAX]) {
+        if end > from {
+            let to = if end == u32::MAX { end } else { end - 1 };
+            // SAFETY: called in a fork that ends without running a destructor, so nobody closes or uses any of them later.
+            unsafe { libc::syscall(libc::SYS_close_range, from, to, 0_u32) };
+        }
+        from = end.saturating_add(1);
+    }
 }
 
 /// Lets go of every descriptor from 3 upwards when this process becomes a program.

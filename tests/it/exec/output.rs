@@ -114,7 +114,10 @@ fn streamed_input_arrives_whole_and_bounded() {
                     // A snapshot, and we may have sent more since.
                     assert!(then <= accepted && (open || then == input.len() as u64));
                     let rest = &input[accepted as usize..];
-                    (accepted, _) = rig.executor.write_input(attempt, accepted, rest, true);
+                    // When all is sent the job may be over, and unknown here, though its end is not told yet.
+                    if !rest.is_empty() {
+                        (accepted, _) = rig.executor.write_input(attempt, accepted, rest, true);
+                    }
                 }
                 ExecEvent::Finished(result) => break result,
                 _ => {}

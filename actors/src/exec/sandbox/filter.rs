@@ -19,9 +19,30 @@ const FAMILIES: [u64; 3] = [libc::AF_UNIX as u64, libc::AF_INET as u64, libc::AF
 const PERSONALITIES: [u64; 5] = [0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 const NETLINK_ROUTE: u64 = libc::NETLINK_ROUTE as u64;
 
+/// What the first process of a room needs once its job runs: to wait, to kill, to tell and to end.
+const OF_FIRST: [&str; 14] = [
+    "wait4",
+    "kill",
+    "write",
+    "exit",
+    "exit_group",
+    "rt_sigreturn",
+    "restart_syscall",
+    "close",
+    "getpid",
+    "brk",
+    "mmap",
+    "munmap",
+    "madvise",
+    "futex",
+];
+
 /// The filters, ready to be loaded.
 #[derive(Debug)]
-pub(super) struct Filters(Vec<BpfProgram>);
+pub(super) struct Filters {
+    of_job: Vec<BpfProgram>,
+    of_first: BpfProgram,
+}
 
 static FILTERS: OnceLock<Option<Filters>> = OnceLock::new();
 
@@ -33,7 +54,12 @@ pub(super) fn programs() -> Option<&'static Filters> {
 impl Filters {
     /// Loads them into this process, for ever.
     pub(super) fn apply(&self) -> Result<(), ()> {
-        self.0.iter().try_for_each(|program| apply_filter(program).map_err(drop))
+        self.of_job.iter().try_for_each(|program| apply_filter(program).map_err(drop))
+    }
+
+    /// Loads the one of a room's first process.
+    pub(super) fn apply_to_first(&self) -> Result<(), ()> {
+        apply_filter(&self.of_first).map_err(drop)
     }
 }
 
@@ -44,7 +70,12 @@ fn compile() -> Result<Filters, ()> {
         let text = json!({"only": filter}).to_string();
         compile_from_json(text.as_bytes(), arch).map_err(drop)?.remove("only").ok_or(())
     };
-    Ok(Filters(filters.iter().map(one).collect::<Result<_, ()>>()?))
+    Ok(Filters { of_job: filters.iter().map(one).collect::<Result<_, ()>>()?, of_first: one(&first())? })
+}
+
+fn first() -> Value {
+    let rules = OF_FIRST.map(|name| json!({"syscall": name}));
+    json!({"mismatch_action": {"errno": libc::EPERM}, "match_action": "allow", "filter": rules})
 }
 
 fn words(list: &'static str) -> impl Iterator<Item = &'static str> {
@@ -103,7 +134,7 @@ mod tests {
 
     #[test]
     fn every_name_is_a_call_of_this_machine_and_stands_once() {
-        assert_eq!(compile().unwrap().0.len(), 3);
+        assert_eq!(compile().unwrap().of_job.len(), 3);
         let mut names: Vec<_> = words(ALLOWED).chain(words(REFUSED)).collect();
         let all = names.len();
         names.sort_unstable();

@@ -2,7 +2,7 @@
 //! the job; the kernel kills what is left then.
 
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -56,7 +56,9 @@ pub(super) fn live(room: &Room, order: &Order, filters: &Filters, streams: Strea
     };
     // From here on only the job holds these: what reports faults closes when its program runs.
     drop((faults, streams));
-    if payload::give_up_rights().is_err() || let_go_of_streams().is_err() {
+    let is_bare = payload::give_up_rights().is_ok() && let_go_of_streams().is_ok();
+    sys::close_all_but(&[keeper.as_fd(), last_words.as_fd()]);
+    if !is_bare || filters.apply_to_first().is_err() {
         sys::end(1);
     }
     let (status, orphans) = outlive(job.pid.as_raw_pid());
@@ -87,10 +89,11 @@ fn make(room: &Room, order: &Order, keeper: &mut UnixStream) -> Result<(), Fault
     root::build(room, order)?;
     sys::raise_loopback().map_err(Fault::at(Stage::Network))?;
     rustix::system::sethostname(order.hostname.as_bytes()).map_err(Fault::of(Stage::Network))?;
+    let lids = root::lids()?;
     for kind in FORBIDDEN {
         let _ = std::fs::write(format!("/proc/sys/user/max_{kind}_namespaces"), "0");
     }
-    root::freeze()
+    root::freeze(lids)
 }
 
 /// Dies when the keeper does, and at once when it is dead already. A change of the user would undo it.

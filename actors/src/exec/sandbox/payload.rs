@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
+use super::belt;
 use super::bring::Guest;
 use super::filter::Filters;
 use super::spawn::Streams;
@@ -96,6 +97,12 @@ pub(super) fn become_job(
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     rustix::process::chdir(&order.folder).map_err(Fault::of(Stage::Folder))?;
     give_up_rights().map_err(Fault::of(Stage::Rights))?;
+    if room.has_landlock {
+        let own = ["/job", "/tmp", "/dev/shm"].into_iter();
+        let guests =
+            order.guests.iter().filter(|(guest, _)| !guest.read_only).map(|(guest, _)| guest.path.as_str());
+        belt::fasten(own.chain(guests)).map_err(|errno| Fault::new(Stage::Landlock, errno))?;
+    }
     filters.apply().map_err(|()| Fault::new(Stage::Filter, libc::EINVAL))?;
     Err(Fault::of(Stage::Exec)(execute(order)))
 }

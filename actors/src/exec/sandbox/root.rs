@@ -35,8 +35,18 @@ const SETTINGS: [&str; 8] = [
 ];
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 /// What of `/proc` is nobody's business inside, where the kernel has it.
-const HIDDEN: [&str; 8] =
-    ["kcore", "keys", "key-users", "kallsyms", "kmsg", "timer_list", "sched_debug", "sysrq-trigger"];
+const HIDDEN: [&str; 10] = [
+    "kcore",
+    "keys",
+    "key-users",
+    "kallsyms",
+    "kmsg",
+    "timer_list",
+    "sched_debug",
+    "sysrq-trigger",
+    "acpi",
+    "scsi",
+];
 
 /// Attributes of everything that is the host's.
 const FOREIGN: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
@@ -65,8 +75,14 @@ pub(super) fn build(room: &Room, order: &Order) -> Result<(), Fault> {
     enter(&root).map_err(Fault::of(Stage::Pivot))
 }
 
+/// Settings and hardware that nobody may write to, whoever owns them.
+const CLOSED: [&str; 4] = ["/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs"];
+
 /// Makes what holds the rest together read-only, after the last change to it.
-pub(super) fn freeze() -> Result<(), Fault> {
+pub(super) fn freeze(lids: Vec<(&str, OwnedFd)>) -> Result<(), Fault> {
+    for (path, same) in lids {
+        attach_to(&same, CWD, path).map_err(Fault::of(Stage::Proc))?;
+    }
     let fault = Fault::of(Stage::Pivot);
     for (path, attributes) in [
         ("/dev", MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOEXEC),
@@ -76,6 +92,24 @@ pub(super) fn freeze() -> Result<(), Fault> {
         sys::restrict_mount(mount.as_fd(), u64::from(attributes.bits())).map_err(Fault::at(Stage::Pivot))?;
     }
     Ok(())
+}
+
+/// Read-only copies of places that are to be closed. To be made while there may still be mounts that are nowhere, which
+/// the kernel counts as namespaces.
+pub(super) fn lids() -> Result<Vec<(&'static str, OwnedFd)>, Fault> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let lid = |path| match open_tree(CWD, path, flags) {
+        Ok(same) => Some(lock(&same).map(|()| (path, same))),
+        // This kernel has none.
+        Err(Errno::NOENT | Errno::NOTDIR) => None,
+        Err(error) => Some(Err(error)),
+    };
+    CLOSED.into_iter().filter_map(lid).collect::<Done<_>>().map_err(Fault::of(Stage::Proc))
+}
+
+fn lock(mount: &OwnedFd) -> Done<()> {
+    sys::restrict_mount(mount.as_fd(), u64::from(MountAttrFlags::MOUNT_ATTR_RDONLY.bits()))
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
 
 /// A folder that every host has, and that nothing we take from it is below.
@@ -254,10 +288,13 @@ fn synthesised(name: &str) -> [(&'static str, String); 5] {
 fn hide(root: &OwnedFd) -> Done<()> {
     let here = openat(root, "proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     for name in HIDDEN {
-        if rustix::fs::statat(&here, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        if let Ok(found) = rustix::fs::statat(&here, name, AtFlags::SYMLINK_NOFOLLOW) {
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-            let null = open_tree(root, "dev/null", flags)?;
-            attach_to(&null, &here, name)?;
+            let is_folder = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
+            // Nothing is in `run`, and nothing can be read from `null`.
+            let nothing = open_tree(root, if is_folder { "run" } else { "dev/null" }, flags)?;
+            lock(&nothing)?;
+            attach_to(&nothing, &here, name)?;
         }
     }
     Ok(())

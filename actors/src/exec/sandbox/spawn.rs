@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Gid, Pid, Signal, Uid, kill_process};
 
 use super::{Fault, INSIDE_ID, Order, Room, Stage, filter, init};
 use crate::exec::sys;
@@ -64,6 +64,18 @@ pub(crate) struct Streams {
     pub(crate) stderr: OwnedFd,
 }
 
+impl Streams {
+    /// Makes them the job's, so that it may open them by the names that they have in `/dev`.
+    fn give_to(&self, (user, group): (u32, u32)) -> Result<(), Errno> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(()); // The job is who we are.
+        }
+        let (user, group) = (Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
+        let all = [self.stdin.as_ref(), Some(&self.stdout), Some(&self.stderr)];
+        all.into_iter().flatten().try_for_each(|pipe| rustix::fs::fchown(pipe, user, group))
+    }
+}
+
 impl Pipes {
     /// Pipes for output, and for input when it is wanted.
     pub(crate) fn new(with_input: bool) -> Result<Self, Errno> {
@@ -90,6 +102,7 @@ pub(crate) fn enter(
     join: impl FnOnce(Pid) -> Result<(), Fault>,
 ) -> Result<(Inmate, Pipes), Fault> {
     let filters = filter::programs().ok_or(Fault::new(Stage::Filter, libc::EINVAL))?;
+    pipes.theirs.give_to(room.outer).map_err(Fault::of(Stage::Ids))?;
     let (ours, theirs) = UnixStream::pair().map_err(Fault::at(Stage::Namespaces))?;
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(Fault::of(Stage::Namespaces));
     let (faults, their_faults) = pipe()?;
