@@ -7,6 +7,7 @@ mod client;
 mod commands;
 mod contexts;
 mod demo;
+mod doctor;
 mod events;
 mod exit;
 mod help;

@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use callboard_actors::model::{AdmissionRules, AllowedMount, Limits};
+use callboard_actors::model::{AdmissionRules, AllowedMount, Isolation, Limits, Tier};
 
 mod admission;
 mod check;
@@ -38,8 +38,8 @@ pub use sections::{
 pub use show::{Setting, of_client as client_settings, of_node as node_settings};
 pub use token::{check_token, is_open_to_others, read_token};
 pub use units::{
-    AllowedMounts, Bind, ByteCount, ColorWhen, Durability, JobUser, List, LogFilter, LogFormat, Millis,
-    OptionalMillis, OutputForm, StoreKind,
+    AllowedMounts, Bind, ByteCount, ColorWhen, Durability, IsolationMode, JobUser, List, LogFilter,
+    LogFormat, Millis, MinTier, OptionalMillis, OutputForm, StoreKind,
 };
 
 /// What a process was told by its environment, taken once.
@@ -139,6 +139,14 @@ pub struct RunnerSettings {
     pub user: Option<JobUser>,
     /// Folder of jobs that name none; the node decides when absent.
     pub default_cwd: Option<PathBuf>,
+    /// What a job that asks for nothing has.
+    pub isolation: Isolation,
+    /// The least that any job runs with.
+    pub min_isolation: Tier,
+    /// Whether jobs may have the host's network.
+    pub allow_host_network: bool,
+    /// How often rooms are tried again, in milliseconds; 0 for at the start only.
+    pub isolation_check_ms: u64,
     /// What of the host jobs may have in their rooms; the node decides when absent.
     pub allow_mounts: Option<Vec<AllowedMount>>,
 }
@@ -229,6 +237,15 @@ impl NodeConfig {
         let path = config_file.or_else(|| environment.get("CALLBOARD_CONFIG").map(PathBuf::from));
         let file = path.as_deref().map(file::read).transpose()?.unwrap_or_default();
         Ok(Layers { flags, variables: FileConfig::from_environment(environment)?, file, path })
+    }
+
+    /// What the environment says a job has that asks for nothing.
+    ///
+    /// # Errors
+    /// When it says no isolation.
+    pub fn isolation(environment: &Environment) -> Result<Isolation, ConfigError> {
+        let said = RunnerSection::from_environment(environment)?.isolation;
+        Ok(said.map_or(Isolation::Auto, |mode| mode.0))
     }
 
     /// The settings of a node that was told nothing.

@@ -15,7 +15,7 @@ use callboard_actors::clock;
 use callboard_actors::exec::{ProcessConfig, RunAs};
 use callboard_actors::graph::{Builder, ExecutorChoice, Platform, StartError, node};
 use callboard_actors::model::meter::Meter;
-use callboard_actors::model::{AllowedMount, StoreSummary};
+use callboard_actors::model::{AllowedMount, Isolation, StoreSummary, Tier};
 use callboard_actors::protocol::LookupError;
 use callboard_actors::secret::KeySource;
 use callboard_actors::store::memory::MemoryStore;
@@ -186,7 +186,9 @@ async fn start_platform(config: &NodeConfig) -> Result<Platform, NodeError> {
     if own_uid == 0 && config.server.token_file.is_none() {
         warnings.push(format!("the server runs as root without a token; its jobs run as uid {job_uid}"));
     }
-    warnings.push("jobs are not isolated unless they ask for it (isolation sandbox)".into());
+    if config.runner.isolation == Isolation::None {
+        warnings.push("jobs are not isolated unless they ask for it (setting runner.isolation)".into());
+    }
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
     if !config.admission.allow_all() {
         let (rules, default) = (config.admission.written().count(), config.admission.default_action());
@@ -198,7 +200,9 @@ async fn start_platform(config: &NodeConfig) -> Result<Platform, NodeError> {
         executor.open_files = open_files.given;
     }
     builder.meter.insecure.set(u64::from(is_insecure));
-    Ok(Builder { warnings, ..builder }.start().await?)
+    let platform = Builder { warnings, ..builder }.start().await?;
+    tell_of_rooms(&platform);
+    Ok(platform)
 }
 
 /// The parts of a platform over the folder and the settings of `config`, its jobs run as `run_as` or as ourselves.
@@ -208,6 +212,10 @@ fn builder(config: &NodeConfig, run_as: Option<RunAs>, default_cwd: PathBuf) -> 
         slots: u32::try_from(config.server.slots).unwrap_or(u32::MAX),
         run_as,
         default_cwd,
+        default_isolation: config.runner.isolation,
+        min_isolation: config.runner.min_isolation,
+        allow_host_network: config.runner.allow_host_network,
+        isolation_check_ms: config.runner.isolation_check_ms,
         allow_mounts: config.runner.allow_mounts.clone().unwrap_or_else(|| usual_mounts(config)),
         ..ProcessConfig::new(data_dir, limits)
     };
@@ -223,6 +231,18 @@ fn builder(config: &NodeConfig, run_as: Option<RunAs>, default_cwd: PathBuf) -> 
         job_uid: run_as.map_or(builder.job_uid, |user| user.uid),
         ..builder
     })
+}
+
+/// A node whose rooms are less than they could be says so, and what would help.
+fn tell_of_rooms(platform: &Platform) {
+    let facts = platform.handle().facts().rooms.read();
+    let (tier, why) = (facts.tier.as_str(), facts.degraded_because.join("; "));
+    match facts.tier {
+        Tier::Full => log::info!(tier; "rooms of jobs were tried and hold"),
+        _ => {
+            log::warn!(tier, fix = facts.fixes.join("; "); "rooms of jobs are less than they could be: {why}")
+        }
+    }
 }
 
 /// What jobs may have of the host where nobody says otherwise. Whoever can submit to an ordinary user's own node may do

@@ -2,10 +2,12 @@
 //! It knows nothing of queues, actors or stores; its answers are events on a channel.
 
 mod alarm;
+mod canary;
 mod capture;
 mod cgroup;
 mod entry;
 mod env;
+mod facts;
 mod frame;
 mod keeper;
 mod noop;
@@ -21,16 +23,18 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::model::{
-    AllowedMount, AttemptId, AttemptResult, IsolationReport, JobSpec, Limits, ResourceLimits, SecretEnv,
+    AllowedMount, AttemptId, AttemptResult, Isolation, IsolationReport, JobSpec, Limits, ResourceLimits,
+    RoomBoard, SecretEnv, Tier,
 };
 
 pub use entry::{keeper_available, keeper_path, sandbox_entry};
 pub use env::{BaseEnv, DEFAULT_PATH, job_env};
+pub use facts::HostFacts;
 #[cfg(feature = "testing")]
 pub use frame::count_frames;
 pub use keeper::keeper_main;
 pub use noop::{NoopExecutor, Script};
-pub use process::{ProcessError, ProcessExecutor, kill_survivors};
+pub use process::{ProcessError, ProcessExecutor, inspect, kill_survivors};
 
 /// Which of an executor's places a job runs in, counted from 0.
 pub type Slot = u32;
@@ -114,8 +118,13 @@ pub trait Executor: 'static {
     /// Takes no more jobs. Running ones go on.
     fn stop(&mut self);
 
-    /// What isolation its jobs have.
+    /// What isolation its plain jobs have.
     fn isolation(&self) -> IsolationReport;
+
+    /// Where it writes down what its rooms are worth. Nothing is ever written there without rooms.
+    fn rooms(&self) -> Arc<RoomBoard> {
+        Arc::default()
+    }
 }
 
 /// How the local process executor is set up.
@@ -142,6 +151,14 @@ pub struct ProcessConfig {
     pub output_hard_bytes: u64,
     /// Output that is handed over with the result and not left in the spool, in bytes.
     pub output_inline_bytes: u64,
+    /// What a job that asks for nothing has: a room (`Sandbox`), none, or a room where one can be had (`Auto`).
+    pub default_isolation: Isolation,
+    /// The least that any job here runs with.
+    pub min_isolation: Tier,
+    /// Whether jobs may have the host's network.
+    pub allow_host_network: bool,
+    /// How often rooms are tried again, in milliseconds; 0 for at the start only.
+    pub isolation_check_ms: u64,
     /// What of this host jobs may have in their rooms.
     pub allow_mounts: Vec<AllowedMount>,
     /// What a job may use that asks for nothing, as far as it can be held to it.
@@ -168,6 +185,10 @@ impl ProcessConfig {
             output_tail_bytes: limits.output_tail_bytes,
             output_hard_bytes: limits.output_hard_bytes,
             output_inline_bytes: limits.output_inline_bytes,
+            default_isolation: Isolation::Auto,
+            min_isolation: Tier::None,
+            allow_host_network: false,
+            isolation_check_ms: ISOLATION_CHECK_MS,
             allow_mounts: Vec::new(),
             default_limits: limits.default_job,
             lock_wait_ms: LOCK_WAIT_MS,
@@ -175,6 +196,9 @@ impl ProcessConfig {
         }
     }
 }
+
+/// How often rooms are tried again when nobody says otherwise, in milliseconds.
+const ISOLATION_CHECK_MS: u64 = 600_000;
 
 /// Longest wait at start for the survivors of a former life to be dead, in milliseconds.
 const LOCK_WAIT_MS: u64 = 15_000;

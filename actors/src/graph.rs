@@ -256,7 +256,7 @@ async fn assemble(
     // Slots first: their locks are free only when the survivors of a former life are dead.
     let executor = make_executor(builder.executor, events_sender).await?;
     let live = restore(&builder.store).await?;
-    let (isolation, slots) = (executor.isolation(), executor.usable_slots());
+    let (isolation, rooms, slots) = (executor.isolation(), executor.rooms(), executor.usable_slots());
     former::clear(&live, slots < wanted_slots, builder.node, &spool_dir, &builder.store).await;
     let vault = Vault::shared(builder.secret_key, &board);
     let facts = PlatformFacts {
@@ -264,6 +264,7 @@ async fn assemble(
         rules: builder.rules,
         store: builder.store_summary,
         isolation,
+        rooms,
         job_uid: builder.job_uid,
         warnings: builder.warnings,
     };

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::figures::{Latencies, Paired};
 use super::{BenchError, BenchOptions, load, machine};
 use crate::cli::Client;
-use crate::http::api::{CommandBody, JobBody, SubmitBody};
+use crate::http::api::{CommandBody, IsolationBody, JobBody, SubmitBody};
 use crate::node::embedded::Embedded;
 
 /// Longest that one job of a measurement may take.
@@ -50,7 +50,7 @@ pub fn job(line: &str) -> SubmitBody {
         grace_ms: None,
         on_lost: None,
         limits: None,
-        isolation: Some("none".into()),
+        isolation: Some(IsolationBody::Mode("none".into())),
     }
 }
 

@@ -12,6 +12,7 @@ mod bench;
 mod demo;
 mod examples;
 mod global;
+mod isolation;
 mod limits;
 mod node;
 mod records;
@@ -21,6 +22,7 @@ mod token;
 pub use bench::BenchArgs;
 pub use demo::DemoArgs;
 pub use examples::command;
+pub use isolation::IsolationArgs;
 pub use limits::LimitArgs;
 pub use node::{NodeArgs, ServeArgs};
 pub use records::{EventsArgs, GroupBy, HelpArgs, HistoryArgs, ManArgs, PruneArgs, StatsArgs};
@@ -148,6 +150,8 @@ pub enum Command {
     Api(ApiArgs),
     /// Say whether a server is ready; for container and service checks.
     Healthcheck(HealthcheckArgs),
+    /// Say how far jobs can be kept apart on this machine, why not further, and what would help.
+    Doctor,
     /// Print the OpenAPI document of this version.
     Openapi,
     /// Print a completion script for a shell.
@@ -215,9 +219,8 @@ pub struct JobArgs {
     /// A shell line to run instead of a command.
     #[arg(long, value_name = "LINE", conflicts_with = "command")]
     pub shell: Option<String>,
-    /// auto, none, or sandbox: a room of its own, or a failure that says why there is none.
-    #[arg(long, value_name = "MODE")]
-    pub isolation: Option<String>,
+    #[command(flatten)]
+    pub isolation: IsolationArgs,
     /// Have a folder or file of the host in the job's room, at the same place; with :ro it cannot be changed.
     #[arg(long, value_name = "PATH[:ro]")]
     pub mount: Vec<String>,

@@ -22,7 +22,7 @@ use super::render::{self, Cell, Column};
 use super::stats::stats;
 use super::style::plain;
 use super::submit::submit;
-use super::{contexts, ops, run, settings, table, token};
+use super::{contexts, doctor, ops, run, settings, table, token};
 use crate::config::{
     DEFAULT_SERVER, Environment, Origin, OutputForm, check_server, check_token, is_open_to_others, read_token,
 };
@@ -39,6 +39,7 @@ pub async fn run(command: &Command, global: &Global, environment: &Environment) 
         Command::Man(args) => man(args.dir.as_deref()),
         Command::Help(args) => help(&args.words),
         Command::Openapi => ops::openapi(),
+        Command::Doctor => doctor::doctor(global).await,
         Command::Completions { shell } => ops::completions(*shell),
         command => match client(global) {
             Ok(client) => talk(command, &client, global, environment).await,
@@ -122,6 +123,7 @@ async fn talk(command: &Command, client: &Client, global: &Global, environment: 
         | Command::Man(_)
         | Command::Help(_)
         | Command::Openapi
+        | Command::Doctor
         | Command::Completions { .. }
         | Command::Serve(_)
         | Command::Runner(_)

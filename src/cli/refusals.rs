@@ -68,6 +68,7 @@ pub fn asks_a_server(command: &Command) -> bool {
             | Command::Demo(_)
             | Command::Bench(_)
             | Command::Openapi
+            | Command::Doctor
             | Command::Completions { .. }
             | Command::Man(_)
             | Command::Help(_)
@@ -145,6 +146,7 @@ fn prints(command: &Command) -> Prints {
         | Command::Healthcheck(_)
         | Command::Bench(_)
         | Command::Config(_)
+        | Command::Doctor
         | Command::Openapi => Prints::Object,
         Command::Serve(_)
         | Command::Runner(_)

@@ -133,7 +133,11 @@ pub fn job(job: &JobBody, colours: bool) -> String {
         add("used:", Some(format!("{cpu:.1} ms CPU, {} KiB peak", usage.peak_memory_bytes / 1024)));
     }
     if let Some(isolation) = &job.isolation_effective {
-        add("isolation:", Some(format!("{} (missing {})", isolation.tier, isolation.missing.join(", "))));
+        let missing = match isolation.missing.is_empty() {
+            true => String::new(),
+            false => format!(" (missing {})", isolation.missing.join(", ")),
+        };
+        add("isolation:", Some(format!("{}{missing}, network {}", isolation.tier, isolation.network)));
     }
     add("limits:", job.isolation_effective.as_ref().map(|had| limits(&had.limits)));
     for attempt in &job.attempts {

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use callboard_actors::model::mounts::MAX_ALLOWED_MOUNTS;
-use callboard_actors::model::{AllowedMount, Limits, ResourceLimits};
+use callboard_actors::model::{AllowedMount, Isolation, Limits, ResourceLimits, Tier};
 
-use super::sections::{AuditSection, LimitsSection, ServerSection, StoreSection};
+use super::sections::{AuditSection, LimitsSection, RunnerSection, ServerSection, StoreSection};
 use super::{
     AllowedMounts, AuditSettings, Bind, ConfigError, Durability, Environment, FileConfig, List, LogFilter,
     LogFormat, LogSettings, NodeConfig, Role, RunnerSettings, ServerSettings, StoreKind, StoreSettings,
@@ -36,6 +36,8 @@ const MIN_AUDIT_BYTES: u64 = 64 << 10;
 const DEFAULT_AUDIT_KEEP: u32 = 4;
 /// Most files of the audit log that are kept.
 const MAX_AUDIT_KEEP: u32 = 1000;
+/// How often rooms are tried again when nobody says otherwise, in milliseconds.
+const DEFAULT_ISOLATION_CHECK_MS: u64 = 600_000;
 /// Variables of this program that are no settings of a node.
 const OTHER_VARIABLES: [&str; 4] =
     ["CALLBOARD_CONFIG", "CALLBOARD_CONTEXT", "CALLBOARD_TOKEN", "CALLBOARD_REQUIRE"];
@@ -55,13 +57,7 @@ pub(super) fn resolve(
     }
     let audit = audit(told.audit)?;
     let admission = told.admission.compile().map_err(|error| ConfigError::Together(error.to_string()))?;
-    let default_cwd = told.runner.default_cwd;
-    if let Some(cwd) = default_cwd.as_deref().filter(|cwd| !cwd.is_absolute()) {
-        return Err(ConfigError::Together(format!(
-            "default_cwd must be an absolute path, not `{}`",
-            cwd.display()
-        )));
-    }
+    let runner = runner(&server, told.runner)?;
     let default_store = if role == Role::Runner { StoreKind::Memory } else { StoreKind::Sqlite };
     Ok(NodeConfig {
         role,
@@ -70,11 +66,7 @@ pub(super) fn resolve(
             kind: told.store.kind.unwrap_or(default_store),
             durability: told.store.durability.unwrap_or(Durability::Full),
         },
-        runner: RunnerSettings {
-            user: told.runner.user,
-            default_cwd,
-            allow_mounts: allowed_mounts(told.runner.allow_mounts)?,
-        },
+        runner,
         log: LogSettings {
             format: told.log.format.unwrap_or(LogFormat::Text),
             level: told.log.level.unwrap_or(LogFilter(vec![(None, log::LevelFilter::Info)])),
@@ -84,6 +76,28 @@ pub(super) fn resolve(
         limits,
         admission,
         warnings: strangers(environment),
+    })
+}
+
+fn runner(server: &ServerSettings, told: RunnerSection) -> Result<RunnerSettings, ConfigError> {
+    if let Some(cwd) = told.default_cwd.as_deref().filter(|cwd| !cwd.is_absolute()) {
+        return Err(ConfigError::Together(format!(
+            "default_cwd must be an absolute path, not `{}`",
+            cwd.display()
+        )));
+    }
+    // Nobody but whoever is on this machine can ask: they could do without a room what they do in one.
+    let is_open = server.token_file.is_none() && server.bind.iter().all(|address| address.ip().is_loopback());
+    Ok(RunnerSettings {
+        user: told.user,
+        default_cwd: told.default_cwd,
+        isolation: told.isolation.map_or(Isolation::Auto, |mode| mode.0),
+        min_isolation: told
+            .min_isolation
+            .map_or(if is_open { Tier::None } else { Tier::Lite }, |tier| tier.0),
+        allow_host_network: told.allow_host_network.unwrap_or(is_open),
+        isolation_check_ms: told.isolation_check.map_or(DEFAULT_ISOLATION_CHECK_MS, |period| period.0),
+        allow_mounts: allowed_mounts(told.allow_mounts)?,
     })
 }
 

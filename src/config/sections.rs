@@ -8,8 +8,8 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::units::{
-    AllowedMounts, Bind, ByteCount, ColorWhen, Cpus, Durability, JobUser, List, LogFilter, LogFormat, Millis,
-    OptionalMillis, OutputForm, StoreKind,
+    AllowedMounts, Bind, ByteCount, ColorWhen, Cpus, Durability, IsolationMode, JobUser, List, LogFilter,
+    LogFormat, Millis, MinTier, OptionalMillis, OutputForm, StoreKind,
 };
 use super::{AdmissionSection, ConfigError, Environment};
 
@@ -90,6 +90,14 @@ section! {
         pub user: Option<JobUser> = "CALLBOARD_USER",
         /// Folder of jobs that name none.
         pub default_cwd: Option<PathBuf> = "CALLBOARD_DEFAULT_CWD",
+        /// What a job that asks for nothing has: `auto`, `none` or `sandbox`.
+        pub isolation: Option<IsolationMode> = "CALLBOARD_ISOLATION",
+        /// The least that any job runs with.
+        pub min_isolation: Option<MinTier> = "CALLBOARD_MIN_ISOLATION",
+        /// Whether jobs may have the host's network.
+        pub allow_host_network: Option<bool> = "CALLBOARD_ALLOW_HOST_NETWORK",
+        /// How often rooms are tried again.
+        pub isolation_check: Option<Millis> = "CALLBOARD_ISOLATION_CHECK",
         /// What of the host jobs may have in their rooms.
         pub allow_mounts: Option<AllowedMounts> = "CALLBOARD_ALLOW_MOUNTS",
     }
@@ -322,8 +330,12 @@ fn from_variable<T: FromStr<Err: ToString>>(
     let wrong = |what: String| ConfigError::Variable { name: name.to_owned(), what };
     let read = |value: &str| match (name, value) {
         // The two spellings that every shell script uses.
-        ("CALLBOARD_INSECURE" | "CALLBOARD_AUDIT", "1") => "true".parse::<T>(),
-        ("CALLBOARD_INSECURE" | "CALLBOARD_AUDIT", "0") => "false".parse::<T>(),
+        ("CALLBOARD_INSECURE" | "CALLBOARD_AUDIT" | "CALLBOARD_ALLOW_HOST_NETWORK", "1") => {
+            "true".parse::<T>()
+        }
+        ("CALLBOARD_INSECURE" | "CALLBOARD_AUDIT" | "CALLBOARD_ALLOW_HOST_NETWORK", "0") => {
+            "false".parse::<T>()
+        }
         (_, value) => value.parse::<T>(),
     };
     environment

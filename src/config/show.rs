@@ -135,6 +135,10 @@ fn value(config: &NodeConfig, section: &str, key: &str) -> Option<Value> {
         ("runner", "default_cwd") => {
             json!(config.runner.default_cwd.as_ref().map(|path| path.display().to_string()))
         }
+        ("runner", "isolation") => json!(config.runner.isolation.as_str()),
+        ("runner", "min_isolation") => json!(config.runner.min_isolation.as_str()),
+        ("runner", "allow_host_network") => json!(config.runner.allow_host_network),
+        ("runner", "isolation_check") => duration(config.runner.isolation_check_ms),
         ("runner", "allow_mounts") => {
             let words = |allowed: &Vec<_>| allowed.iter().map(ToString::to_string).collect::<Vec<_>>();
             json!(config.runner.allow_mounts.as_ref().map(words))

@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
-use callboard_actors::model::AllowedMount;
 use callboard_actors::model::time::parse_duration_ms;
+use callboard_actors::model::{AllowedMount, Isolation, Tier};
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
 /// A duration in milliseconds: `90` (seconds), `500ms`, `1m30s`, `2h`, `30d`.
@@ -177,6 +177,31 @@ impl<T: FromStr<Err: fmt::Display>> FromStr for List<T> {
     }
 }
 
+/// What a job that asks for nothing has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IsolationMode(pub Isolation);
+
+impl FromStr for IsolationMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refuse = || format!("`{text}` is no isolation: write auto, none or sandbox");
+        Isolation::parse(text).map(Self).ok_or_else(refuse)
+    }
+}
+
+/// The least isolation that a node runs jobs with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MinTier(pub Tier);
+
+impl FromStr for MinTier {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
 /// Places of the host that jobs may have, or `none` of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedMounts(pub Vec<AllowedMount>);
@@ -322,7 +347,7 @@ macro_rules! read_as_text {
 
 read_as_text!(Millis, OptionalMillis, ByteCount, Cpus, Bind, JobUser, LogFilter);
 read_as_text!(StoreKind, Durability, LogFormat, OutputForm, ColorWhen);
-read_as_text!(List<Bind>, List<String>, AllowedMounts);
+read_as_text!(List<Bind>, List<String>, AllowedMounts, IsolationMode, MinTier);
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use callboard_actors::model::IsolationReport;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,17 +10,18 @@ use super::object::objects;
 pub use super::secrets::SecretBody;
 use super::whole::whole_or_null;
 
+mod isolation;
 mod mounts;
 mod original;
 mod records;
 mod tokens;
 mod usage;
 
+pub use isolation::{DemandsBody, IsolationBody, IsolationReportBody, LayerBody, RoomsBody};
 pub use mounts::MountBody;
 pub use original::{CompatAccepted, CompatJob, CompatSubmit, ExecuteAnswer, HealthBody};
 pub use records::{EventBody, PruneAnswer, PruneBody, SpreadBody, StatsBody, StatusCounts, WindowBody};
 pub use tokens::{TokenBody, TokenListBody, TokenMade, TokenWanted};
-use usage::enforced;
 pub use usage::{EnforcedBody, LimitsBody, UsageBody};
 
 /// A command: a shell line, or a program with its arguments.
@@ -80,9 +80,9 @@ pub struct SubmitBody {
     /// `requeue` (default) or `never`: what happens when the node that runs it is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_lost: Option<String>,
-    /// `auto` (default), `none`, or `sandbox`: a room of its own, or a failure that says why there is none.
+    /// How far it is kept apart; a room of its own where its node can make one, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub isolation: Option<String>,
+    pub isolation: Option<IsolationBody>,
     /// What it may use at most; the node's defaults when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsBody>,
@@ -156,32 +156,6 @@ pub struct AttemptBody {
     pub at: String,
 }
 
-/// What isolation a job really had.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct IsolationBody {
-    /// `none` until the sandbox exists.
-    pub tier: String,
-    /// How the process tree is killed: `subreaper` or `process_group`; `no_process` when nothing was executed.
-    pub kill: String,
-    /// Layers that this run did not have.
-    pub missing: Vec<String>,
-    /// What it was held to, and by whom: `memory_bytes`, `cpus`, `processes`, `disk_bytes`, `open_files`,
-    /// `output_bytes`, `timeout_ms`.
-    #[serde(default)]
-    pub limits: BTreeMap<String, EnforcedBody>,
-}
-
-impl From<&IsolationReport> for IsolationBody {
-    fn from(report: &IsolationReport) -> Self {
-        Self {
-            tier: report.tier.clone(),
-            kill: report.kill.clone(),
-            missing: report.missing.clone(),
-            limits: enforced(&report.limits),
-        }
-    }
-}
-
 /// A job as `/v1` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobBody {
@@ -222,6 +196,9 @@ pub struct JobBody {
     pub timeout_ms: Option<u64>,
     /// Time between TERM and KILL in milliseconds.
     pub grace_ms: u64,
+    /// How far it asks to be kept apart.
+    #[serde(default)]
+    pub isolation: DemandsBody,
     /// What it may use at most.
     #[serde(default)]
     pub limits: LimitsBody,
@@ -251,7 +228,7 @@ pub struct JobBody {
     /// What it used; null until it is over.
     pub usage: Option<UsageBody>,
     /// The isolation it had; null until it has run.
-    pub isolation_effective: Option<IsolationBody>,
+    pub isolation_effective: Option<IsolationReportBody>,
     /// Attempts that came to nothing, oldest first.
     pub attempts: Vec<AttemptBody>,
     /// The job that this one repeats.

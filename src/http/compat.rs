@@ -123,9 +123,12 @@ pub async fn health(door: Visit, request: HttpRequest) -> HttpResponse {
     let stranger = request.extensions().get::<Stranger>().is_some();
     let warnings = door.warnings.iter().cloned().chain(door.platform.warnings());
     let warnings = warnings.chain(door.audit.as_ref().and_then(|audit| audit.fault()));
+    let rooms = door.platform.facts().rooms.read();
+    let is_known = !stranger && rooms.verified_at_ms.is_some();
     HttpResponse::Ok().json(HealthBody {
         status: "healthy".into(),
         service: door.role.as_str().into(),
         warnings: if stranger { Vec::new() } else { warnings.collect() },
+        isolation: is_known.then(|| (&rooms).into()),
     })
 }

@@ -3,9 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use callboard_actors::model::{
-    CommandLine, InputMode, Isolation, JobSpec, Limits, OnLost, SealedEnv, limits,
-};
+use callboard_actors::model::{CommandLine, InputMode, JobSpec, Limits, OnLost, SealedEnv, limits};
 
 use super::api::{CommandBody, CompatSubmit, FieldProblem, StdinBody, SubmitBody};
 use super::problem::Problem;
@@ -25,14 +23,7 @@ pub fn of(body: SubmitBody, limits: &Limits) -> Result<JobSpec, Problem> {
             OnLost::Requeue
         }
     };
-    let isolation = match body.isolation.as_deref() {
-        None => Isolation::Auto,
-        Some(word) => Isolation::parse(word).unwrap_or_else(|| {
-            let known = Isolation::ALL.map(Isolation::as_str).join(", ");
-            refuse(&mut errors, "#/isolation", format!("isolation is one of {known}, not `{}`", short(word)));
-            Isolation::Auto
-        }),
-    };
+    let (isolation, demands) = body.isolation.map(|asked| asked.read(&mut errors)).unwrap_or_default();
     let input = body.stdin.map_or(InputMode::Null, |stdin| input(stdin, &mut errors));
     if !errors.is_empty() {
         return Err(Problem::fields(errors));
@@ -48,6 +39,7 @@ pub fn of(body: SubmitBody, limits: &Limits) -> Result<JobSpec, Problem> {
         grace_ms: body.grace_ms.unwrap_or(limits.default_grace_ms),
         on_lost,
         isolation,
+        demands,
         mounts: body.mounts.into_iter().map(Into::into).collect(),
         limits: body.limits.map(|asked| asked.read()).unwrap_or_default(),
     })

@@ -43,6 +43,7 @@ pub fn listed(view: &JobView) -> JobBody {
         runtime_ms: None,
         timeout_ms: spec.timeout_ms,
         grace_ms: spec.grace_ms,
+        isolation: spec.into(),
         limits: spec.limits.into(),
         mounts: spec.mounts.iter().map(Into::into).collect(),
         cwd: spec.cwd.clone(),

@@ -53,6 +53,8 @@ impl Embedded {
         let private = folder.as_ref().map(|folder| folder.path().to_owned());
         config.server.data_dir = options.data_dir.or(private).unwrap_or_default();
         config.server.slots = options.slots;
+        config.runner.isolation = NodeConfig::isolation(&environment)?;
+        config.runner.allow_host_network = true;
         // They are the caller's own, who can name them.
         config.runner.allow_mounts = Some(vec![AllowedMount::everything()]);
         let run_as = options.user.map_or(Ok(None), |user| user::resolve(Some(&user)))?;

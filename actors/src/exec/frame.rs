@@ -71,7 +71,8 @@ pub(crate) struct Setup {
 impl Setup {
     /// The room of this attempt.
     pub(crate) fn room_of(&self, plan: &Plan) -> Room {
-        self.room.of_job(&plan.limits.or(self.default_limits), self.groups.controls())
+        let room = self.room.of_job(&plan.limits.or(self.default_limits), self.groups.controls());
+        Room { host_network: plan.host_network, ..room }
     }
 }
 
@@ -98,6 +99,8 @@ pub(crate) struct Plan {
     pub(crate) limits: ResourceLimits,
     /// What of the host it wants in its room.
     pub(crate) mounts: Vec<Mount>,
+    /// Whether it has the host's network.
+    pub(crate) host_network: bool,
     pub(crate) input: InputMode,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) grace_ms: u64,
@@ -108,6 +111,10 @@ pub(crate) struct Plan {
 pub(crate) struct SecretPairs(Vec<(String, Zeroizing<String>)>);
 
 impl SecretPairs {
+    pub(crate) fn none() -> Self {
+        Self(Vec::new())
+    }
+
     pub(crate) fn of(values: &SecretEnv) -> Self {
         Self(
             values
@@ -163,6 +170,8 @@ pub(crate) struct Report {
     pub(crate) started_ms_ago: Option<u64>,
     /// Whether it ran in a room.
     pub(crate) roomed: bool,
+    /// Whether it had the host's network there.
+    pub(crate) host_network: bool,
     /// What it was held to.
     pub(crate) limits: Vec<LimitReport>,
 }

@@ -3,7 +3,9 @@
 
 mod input;
 mod link;
-mod spawn;
+mod plans;
+mod rooms;
+pub(super) mod spawn;
 mod state;
 mod survivors;
 
@@ -11,17 +13,19 @@ use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use self::link::Link;
+use self::plans::{groups, plan_of, setup_of};
+use self::rooms::Rooms;
 use self::state::State;
-use super::cgroup::{self, Layout};
-use super::frame::{Caps, OnLifelineEnd, Plan, RawPath, SecretPairs, Setup, ToKeeper};
-use super::sandbox::{HOME, Room, USER};
-use super::{ExecEvents, ExecJob, ExecRefusal, Executor, ProcessConfig, RunAs, Slot};
-use crate::model::{AttemptId, Isolation, IsolationReport};
+use super::cgroup::Layout;
+use super::frame::ToKeeper;
+use super::{ExecEvents, ExecJob, ExecRefusal, Executor, ProcessConfig, Slot};
+use crate::model::{AttemptEnd, AttemptId, IsolationReport, RoomBoard, RoomFacts};
 
 /// Most output that travels inside a result, whatever the configuration says, in bytes: a frame has a bound.
 const MOST_INLINE_BYTES: u64 = 1 << 20;
@@ -60,6 +64,7 @@ pub fn kill_survivors(attempts: &[AttemptId]) {
 /// Runs attempts as local processes. Dropping it ends every one of them.
 pub struct ProcessExecutor {
     state: Rc<RefCell<State>>,
+    rooms: Rc<Rooms>,
 }
 
 impl ProcessExecutor {
@@ -70,9 +75,10 @@ impl ProcessExecutor {
     pub async fn start(config: ProcessConfig, events: ExecEvents) -> Result<Self, ProcessError> {
         make_folder(&config.slots_dir)?;
         make_folder(&config.spool_dir)?;
-        let isolation = isolation_of(&config);
-        let groups = groups(&config);
-        let state = Rc::new(RefCell::new(State::new(events, isolation, Room::report(groups.controls()))));
+        let (groups, why_no_groups) = groups(&config);
+        let rooms = Rooms::new(&config, &groups, why_no_groups);
+        let looked = rooms.look();
+        let state = Rc::new(RefCell::new(State::new(events, isolation_of(&config), Rc::clone(&rooms))));
         let mut answers = Vec::new();
         for slot in 0..config.slots {
             let answer = open_slot(slot, &config, &groups, &state)
@@ -86,7 +92,9 @@ impl ProcessExecutor {
                 state.borrow_mut().quarantine(slot, why);
             }
         }
-        Ok(Self { state })
+        looked.await;
+        tokio::task::spawn_local(rooms::keep_looking(Rc::downgrade(&rooms)));
+        Ok(Self { state, rooms })
     }
 }
 
@@ -99,8 +107,14 @@ impl Executor for ProcessExecutor {
         let attempt = job.attempt;
         let mut state = self.state.borrow_mut();
         let link = state.take_slot(attempt, &job.spec.input)?;
-        if let Err(error) = link.send(&ToKeeper::Run(Box::new(plan_of(job)))) {
-            state.refuse(attempt, error.to_string());
+        match self.rooms.decide(&job.spec) {
+            Ok(decision) => {
+                if let Err(error) = link.send(&ToKeeper::Run(Box::new(plan_of(job, decision)))) {
+                    let message = error.to_string();
+                    state.refuse(attempt, AttemptEnd::SpawnError { message, shell_code: 126 });
+                }
+            }
+            Err(message) => state.refuse(attempt, AttemptEnd::Unavailable { message }),
         }
         Ok(())
     }
@@ -124,6 +138,21 @@ impl Executor for ProcessExecutor {
     fn isolation(&self) -> IsolationReport {
         self.state.borrow().isolation().clone()
     }
+
+    fn rooms(&self) -> Arc<RoomBoard> {
+        self.rooms.board()
+    }
+}
+
+/// What rooms of a node with this configuration would be worth, found without a node. It blocks.
+///
+/// # Errors
+/// [`ProcessError`] when a folder is missing.
+pub fn inspect(config: &ProcessConfig) -> Result<RoomFacts, ProcessError> {
+    make_folder(&config.slots_dir)?;
+    make_folder(&config.spool_dir)?;
+    let (groups, why_no_groups) = groups(config);
+    Ok(rooms::inspect(config, &groups, &why_no_groups))
 }
 
 /// Looks after an attempt that is to end. A keeper that someone has stopped ends nothing, so it is killed itself, and
@@ -160,80 +189,6 @@ fn open_slot(
     let answer = state.borrow_mut().add_slot(Rc::clone(&link), keeper);
     tokio::task::spawn_local(link::converse(slot, reader, link, Rc::downgrade(state)));
     Ok(answer)
-}
-
-fn setup_of(slot: Slot, config: &ProcessConfig, groups: &Layout) -> Setup {
-    let raw = |path: &Path| {
-        let absolute = std::path::absolute(path);
-        RawPath::from(absolute.as_deref().unwrap_or(path))
-    };
-    Setup {
-        lock_path: raw(&config.slots_dir.join(format!("{slot}.lock"))),
-        lock_wait_ms: config.lock_wait_ms,
-        open_files: config.open_files,
-        spool_dir: raw(&config.spool_dir),
-        default_cwd: raw(&config.default_cwd),
-        run_as: config.run_as.map(|RunAs { uid, gid }| (uid, gid)),
-        room: Room::of_slot(slot),
-        allow_mounts: config.allow_mounts.clone(),
-        default_limits: config.default_limits,
-        groups: groups.clone(),
-        group_name: group_name(config, slot),
-        caps: Caps {
-            head: config.output_head_bytes,
-            tail: config.output_tail_bytes,
-            hard: config.output_hard_bytes,
-            inline: config.output_inline_bytes.min(MOST_INLINE_BYTES),
-        },
-        on_lifeline_end: OnLifelineEnd::Kill,
-    }
-}
-
-/// The control groups that keepers may make. A thread is no keeper: it cannot enter one without the whole node.
-fn groups(config: &ProcessConfig) -> Layout {
-    if config.keeper_path.is_none() {
-        return Layout::default();
-    }
-    let (layout, why) = cgroup::discover();
-    why.iter().for_each(|why| log::debug!("control groups cannot be made: {why}"));
-    layout
-}
-
-/// The name of a slot's groups: nodes of other folders have others.
-fn group_name(config: &ProcessConfig, slot: Slot) -> String {
-    use sha2::{Digest, Sha256};
-    use std::os::unix::ffi::OsStrExt;
-    let folder = std::path::absolute(&config.slots_dir).unwrap_or_else(|_| config.slots_dir.clone());
-    let digest = Sha256::digest(folder.as_os_str().as_bytes());
-    let node: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    format!("{node}.{slot}")
-}
-
-fn plan_of(job: ExecJob) -> Plan {
-    Plan {
-        attempt: job.attempt,
-        command: job.spec.command.clone(),
-        env: env_of(&job),
-        secret_env: SecretPairs::of(&job.secret_env),
-        cwd: job.spec.cwd.clone(),
-        roomed: job.spec.isolation == Isolation::Sandbox,
-        limits: job.spec.limits,
-        mounts: job.spec.mounts.clone(),
-        input: job.spec.input.clone(),
-        timeout_ms: job.spec.timeout_ms,
-        grace_ms: job.spec.grace_ms,
-    }
-}
-
-/// A room has a home and a user of its own; what the job itself says stands.
-fn env_of(job: &ExecJob) -> Vec<(String, String)> {
-    let mut env = job.env.clone();
-    if job.spec.isolation == Isolation::Sandbox {
-        let inside =
-            [("HOME", HOME), ("USER", USER)].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        env.extend(inside.into_iter().filter(|(name, _)| !job.spec.env.contains_key(name)));
-    }
-    env.into_iter().collect()
 }
 
 fn isolation_of(config: &ProcessConfig) -> IsolationReport {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::Controls;
 use super::sys;
-use crate::model::{IsolationReport, ResourceLimits};
+use crate::model::ResourceLimits;
 
 pub(crate) use self::bring::{Barred, Guest, fetch_as, guests, is_there};
 pub(crate) use self::payload::Order;
@@ -50,6 +50,8 @@ pub(crate) struct Room {
     pub(crate) processes: Option<u64>,
     /// Bytes of address space that each of its processes may have, where no control group counts memory.
     pub(crate) address_bytes: Option<u64>,
+    /// Whether it has the network of the host.
+    pub(crate) host_network: bool,
     /// Whether the kernel has Landlock, which then is a must.
     pub(crate) has_landlock: bool,
 }
@@ -69,6 +71,7 @@ impl Room {
             open_files: OPEN_FILES,
             processes: Some(PROCESSES),
             address_bytes: None,
+            host_network: false,
             has_landlock: sys::landlock_version() > 0,
         }
     }
@@ -92,23 +95,6 @@ impl Room {
     pub(crate) fn group_limits(&self, limits: &ResourceLimits) -> ResourceLimits {
         let processes = self.processes.and_then(|most| u32::try_from(most).ok());
         limits.or(ResourceLimits { processes, ..ResourceLimits::default() })
-    }
-
-    /// What a job in it had, where control groups have these controls.
-    pub(crate) fn report(controls: Controls) -> IsolationReport {
-        let layers = [
-            ("landlock", sys::landlock_version() > 0),
-            ("cgroup.memory", controls.memory),
-            ("cgroup.pids", controls.pids),
-            ("cgroup.cpu", controls.cpu),
-        ];
-        let is_full = controls.memory && controls.pids && controls.cpu;
-        IsolationReport {
-            tier: if is_full { "full" } else { "partial" }.into(),
-            kill: "pid_namespace".into(),
-            missing: layers.iter().filter(|(_, has)| !has).map(|(name, _)| (*name).to_owned()).collect(),
-            limits: Vec::new(),
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a spec must look like to be a job at all: sizes, bytes and names. Whether it is *permitted* is `policy`.
 
+use super::isolation::{MAX_DEMANDED_LAYERS, Tier, layer_names};
 use super::limits::{self, Limits};
 use super::mounts::MAX_MOUNTS;
 use super::resources::{Bound, show};
@@ -62,7 +63,25 @@ pub fn check_with_secrets(
     require(spec.grace_ms <= max, "/grace", text, &mut problems);
     check_limits(spec, limits, &mut problems);
     check_mounts(spec, &mut problems);
+    check_demands(spec, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+fn check_demands(spec: &JobSpec, problems: &mut Vec<SpecProblem>) {
+    let demands = &spec.demands;
+    let most = MAX_DEMANDED_LAYERS;
+    let text = || format!("a job demands at most {most} layers");
+    require(demands.require.len() <= most, "/isolation/require", text, problems);
+    let strange = demands.require.iter().find(|name| !layer_names().any(|known| known == name.as_str()));
+    let text = || {
+        let known = layer_names().collect::<Vec<_>>().join(", ");
+        format!("`{}` is no layer: there are {known}", strange.map_or("", |name| &name[..name.len().min(40)]))
+    };
+    require(strange.is_none(), "/isolation/require", text, problems);
+    let wants_room = demands.min_tier.is_some_and(|tier| tier > Tier::None) || !demands.require.is_empty();
+    let text =
+        || "a plain process has no layers: min_tier and require do not go with isolation `none`".into();
+    require(!(wants_room && spec.isolation == Isolation::None), "/isolation", text, problems);
 }
 
 fn check_mounts(spec: &JobSpec, problems: &mut Vec<SpecProblem>) {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::id::{AttemptId, Epoch, NodeId};
+use super::isolation::Network;
 use super::output::Captured;
 use super::reason::EndReason;
 use super::resources::LimitReport;
@@ -118,6 +119,9 @@ pub struct IsolationReport {
     pub kill: String,
     /// Layers that this run did not have.
     pub missing: Vec<String>,
+    /// What network it had: `none` or `host`; none when it never ran.
+    #[serde(default)]
+    pub network: Network,
     /// What it was held to, and by whom.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<LimitReport>,
@@ -129,6 +133,7 @@ impl Default for IsolationReport {
             tier: "none".into(),
             kill: "subreaper".into(),
             missing: ["namespaces", "seccomp", "landlock", "cgroups", "network"].map(String::from).into(),
+            network: Network::Host,
             limits: Vec::new(),
         }
     }

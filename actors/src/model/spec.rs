@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::isolation::Demands;
 use super::mounts::Mount;
 use super::resources::ResourceLimits;
 use super::secret::SealedEnv;
@@ -39,6 +40,9 @@ pub struct JobSpec {
     /// In what room to run it.
     #[serde(default, skip_serializing_if = "Isolation::is_auto")]
     pub isolation: Isolation,
+    /// What it demands of that room.
+    #[serde(default, skip_serializing_if = "Demands::is_empty")]
+    pub demands: Demands,
     /// What it may use at most.
     #[serde(default, skip_serializing_if = "ResourceLimits::is_empty")]
     pub limits: ResourceLimits,
@@ -61,6 +65,7 @@ impl JobSpec {
             grace_ms: super::limits::DEFAULT_GRACE_MS,
             on_lost: OnLost::Requeue,
             isolation: Isolation::Auto,
+            demands: Demands::default(),
             limits: ResourceLimits::default(),
             mounts: Vec::new(),
         }

@@ -25,7 +25,8 @@ use crate::model::access::{TokenLabel, TokenOp, TokenRecord};
 use crate::model::meter::{Meter, Rejected};
 use crate::model::rules::Asker;
 use crate::model::{
-    AdmissionRules, HealthBoard, IsolationReport, JobId, JobView, Limits, StoreSummary, StoreTotals, View,
+    AdmissionRules, HealthBoard, IsolationReport, JobId, JobView, Limits, RoomBoard, StoreSummary,
+    StoreTotals, View,
 };
 
 pub use health::{Health, RunnerSummary};
@@ -85,6 +86,8 @@ pub struct PlatformFacts {
     pub store: StoreSummary,
     /// The isolation of its own node's jobs.
     pub isolation: IsolationReport,
+    /// What its rooms are worth, written down by whoever makes them.
+    pub rooms: Arc<RoomBoard>,
     /// The user id that jobs run as.
     pub job_uid: u32,
     /// Weaknesses that the operator should know, one line each.

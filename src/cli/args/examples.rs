@@ -36,6 +36,7 @@ pub const EXAMPLES: &[(&str, &[&str])] = &[
     ("bench", &["bench --span 1s"]),
     ("queue", &["queue pause", "queue resume"]),
     ("healthcheck", &["healthcheck --timeout 5s"]),
+    ("doctor", &["doctor", "doctor --json"]),
     ("openapi", &["openapi"]),
     ("completions", &["completions bash"]),
     ("man", &["man", "man /usr/local/share/man/man1"]),

@@ -4,6 +4,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use super::RoomsBody;
+
 /// Body of the original's `POST /jobs`, and of its runner's `POST /execute`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -88,4 +90,7 @@ pub struct HealthBody {
     pub service: String,
     /// Weaknesses that the operator should know (more than the original had).
     pub warnings: Vec<String>,
+    /// What rooms of its own node are worth; absent for those who may not know, and until it was found out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<RoomsBody>,
 }

@@ -2,11 +2,13 @@
 //! that is enforced. It adds to a document and describes nothing new.
 
 use callboard_actors::model::access::{MAX_TOKEN_NAME_BYTES, ROLES, Scope, TOKEN_ID_DIGITS};
+use callboard_actors::model::isolation::{MAX_DEMANDED_LAYERS, layer_names};
 use callboard_actors::model::limits::{
     COMPAT_MAX_TIMEOUT_S, MAX_ARGV, MAX_BATCH_JOBS, MAX_CWD_BYTES, MAX_ENV_NAMES, MAX_IDEMPOTENCY_KEY_BYTES,
     MAX_NAME_BYTES, MAX_NOTE_BYTES, MAX_PAGE,
 };
-use callboard_actors::model::{Isolation, Limits, ResourceLimits, Status, StoreTotals};
+use callboard_actors::model::mounts::{MAX_MOUNT_BYTES, MAX_MOUNTS};
+use callboard_actors::model::{Isolation, Limits, ResourceLimits, Status, StoreTotals, Tier};
 use serde_json::{Value, json};
 
 use super::super::kinds;
@@ -26,6 +28,8 @@ const NO_NUL: &str = r"^[^\u0000]*$";
 const NOT_BLANK: &str = r"^[^\u0000]*[^\s\u0000][^\u0000]*$";
 const NO_CONTROLS: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 const ENV_NAME: &str = "^(?!CALLBOARD_)[A-Za-z_][A-Za-z0-9_]*$";
+/// An absolute path that says one place, which is not the room's own.
+const MOUNT: &str = r"^/(?!(proc|sys|dev|etc|job)(/|$))(?!(tmp|usr|bin|sbin|lib|lib64|lib32|opt|run|var|var/tmp|var/lib)$)(?!\.{1,2}(/|$))[^/\u0000]+(/(?!\.{1,2}(/|$))[^/\u0000]+)*$";
 const TENANT: &str = "^[a-z0-9][a-z0-9_-]{0,62}$";
 const BASE64: &str = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?$";
 
@@ -51,6 +55,8 @@ pub fn add_to(document: &mut Value, limits: &Limits) {
 /// Where a schema says too little, below `/components/schemas`, and what it should say.
 fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
     let word = |max: usize, pattern: &str| json!({"minLength": 1, "maxLength": max, "pattern": pattern});
+    let modes = Isolation::ALL.map(Isolation::as_str);
+    let modes_or_null: Vec<_> = modes.into_iter().map(Some).chain([None]).collect();
     // Its limit is in bytes and far away; generators of data choke on patterns that long.
     let first = json!({"type": "string", "minLength": 1, "pattern": NO_NUL});
     let line = json!({"minLength": 1, "pattern": NOT_BLANK});
@@ -74,10 +80,20 @@ fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
         ("SubmitBody/properties/grace_ms", json!({"maximum": limits.max_grace_ms})),
         ("CancelBody/properties/grace_ms", json!({"maximum": limits.max_grace_ms})),
         ("SubmitBody/properties/on_lost", json!({"enum": ["requeue", "never", null]})),
+        ("IsolationBody/oneOf/0", json!({"enum": modes})),
+        ("DemandsBody/properties/mode", json!({"enum": modes_or_null})),
         (
-            "SubmitBody/properties/isolation",
-            json!({"enum": Isolation::ALL.map(|it| Some(it.as_str())).into_iter().chain([None]).collect::<Vec<_>>()}),
+            "DemandsBody/properties/min_tier",
+            json!({"enum": Tier::ALL.map(|it| Some(it.as_str())).into_iter().chain([None]).collect::<Vec<_>>()}),
         ),
+        (
+            "DemandsBody/properties/require",
+            json!({"maxItems": MAX_DEMANDED_LAYERS, "items": {"enum": layer_names().collect::<Vec<_>>()}}),
+        ),
+        ("DemandsBody/properties/network", json!({"enum": ["none", "host", null]})),
+        ("DemandsBody", plain_demands()),
+        ("SubmitBody/properties/mounts", json!({"maxItems": MAX_MOUNTS})),
+        ("MountBody/properties/path", json!({"maxLength": MAX_MOUNT_BYTES, "pattern": MOUNT})),
         ("SubmitBody", rooms_only()),
         // A generated client calls them so.
         ("StdinBody/oneOf/0", json!({"title": "StdinText", "additionalProperties": false})),
@@ -111,11 +127,25 @@ fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
     ]
 }
 
+/// What cannot be demanded of a plain process, and of a network that is shared.
+fn plain_demands() -> Value {
+    let none = json!({"required": ["mode"], "properties": {"mode": {"const": "none"}}});
+    let layers = json!({"required": ["require"], "properties": {"require": {"minItems": 1}}});
+    let tier =
+        json!({"required": ["min_tier"], "properties": {"min_tier": {"enum": ["lite", "partial", "full"]}}});
+    json!({"not": {"allOf": [none, {"anyOf": [layers, tier]}]}})
+}
+
 /// Limits that only a room can hold a job to.
 fn rooms_only() -> Value {
     let given = |name: &str| json!({"required": [name], "properties": {name: {"not": {"type": "null"}}}});
     let limits = json!({"type": "object", "anyOf": [given("disk_bytes"), given("open_files")]});
-    json!({"not": {"required": ["isolation", "limits"], "properties": {"isolation": {"const": "none"}, "limits": limits}}})
+    let mounts = json!({"required": ["mounts"], "properties": {"mounts": {"minItems": 1}}});
+    let limited = json!({"required": ["limits"], "properties": {"limits": limits}});
+    let mode = json!({"type": "object", "required": ["mode"], "properties": {"mode": {"const": "none"}}});
+    let plain =
+        json!({"required": ["isolation"], "properties": {"isolation": {"anyOf": [{"const": "none"}, mode]}}});
+    json!({"not": {"allOf": [plain, {"anyOf": [limited, mounts]}]}})
 }
 
 /// Two properties of which at most one is given; null is as good as absent.

@@ -56,6 +56,7 @@ pub(crate) struct Running {
     far_ends: Option<FarEnds>,
     last_words: Option<LastWords>,
     hold: Hold,
+    host_network: bool,
     folder: SpoolFolder,
 }
 
@@ -125,6 +126,7 @@ impl Running {
             far_ends: Some(launched.far_ends),
             last_words: launched.last_words,
             hold,
+            host_network: plan.host_network,
             folder,
         }
     }
@@ -323,6 +325,7 @@ impl Running {
             stderr,
             started_ms_ago: Some(self.started.elapsed_ms()),
             roomed,
+            host_network: self.host_network,
             limits,
         };
         Ended { report, slot_failed: unkillable.map(Unkillable::to_string).or(group_failed) }
@@ -360,6 +363,7 @@ fn not_started(attempt: AttemptId, failure: SpawnFailure) -> Box<Report> {
         stderr: Captured { inline: Some(Vec::new()), ..Captured::default() },
         started_ms_ago: None,
         roomed: false,
+        host_network: false,
         limits: Vec::new(),
     })
 }

@@ -13,7 +13,7 @@ use crate::exec::keeper::tree::Grip;
 
 /// Re-runs an executable as keeper. It sees nothing of our environment and none of our descriptors but its lifeline
 /// and our standard error.
-pub(super) fn keeper_process(path: &Path) -> io::Result<(UnixStream, Child)> {
+pub(in crate::exec) fn keeper_process(path: &Path) -> io::Result<(UnixStream, Child)> {
     let (ours, theirs) = lifeline()?;
     let child = Command::new(path)
         .arg(KEEPER_ARGUMENT)

@@ -9,11 +9,14 @@ use tokio::sync::oneshot;
 
 use super::input::InputLedger;
 use super::link::Link;
+use super::rooms::Rooms;
 use super::survivors;
 use crate::clock::{Moment, moment};
 use crate::exec::frame::{FromKeeper, Report, ToKeeper};
 use crate::exec::{ExecEvent, ExecEvents, ExecRefusal, Slot};
-use crate::model::{AttemptEnd, AttemptId, AttemptResult, Captured, InputMode, IsolationReport, Usage};
+use crate::model::{
+    AttemptEnd, AttemptId, AttemptResult, Captured, InputMode, IsolationReport, Network, Usage,
+};
 
 /// All slots of one executor.
 pub(super) struct State {
@@ -23,8 +26,7 @@ pub(super) struct State {
     is_stopping: bool,
     events: ExecEvents,
     isolation: IsolationReport,
-    /// What a job in a room has.
-    room: IsolationReport,
+    rooms: Rc<Rooms>,
 }
 
 struct SlotState {
@@ -45,7 +47,7 @@ struct JobState {
 }
 
 impl State {
-    pub(super) fn new(events: ExecEvents, isolation: IsolationReport, room: IsolationReport) -> Self {
+    pub(super) fn new(events: ExecEvents, isolation: IsolationReport, rooms: Rc<Rooms>) -> Self {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
@@ -53,7 +55,7 @@ impl State {
             is_stopping: false,
             events,
             isolation,
-            room,
+            rooms,
         }
     }
 
@@ -93,12 +95,11 @@ impl State {
         Ok(Rc::clone(&state.link))
     }
 
-    /// Ends an attempt whose plan could not be sent.
-    pub(super) fn refuse(&mut self, attempt: AttemptId, message: String) {
+    /// Ends an attempt that is not started.
+    pub(super) fn refuse(&mut self, attempt: AttemptId, end: AttemptEnd) {
         if let Some(slot) = self.busy.remove(&attempt) {
             self.slots[slot as usize].job = None;
             self.free.push(slot);
-            let end = AttemptEnd::SpawnError { message, shell_code: 126 };
             self.tell(ExecEvent::Finished(Box::new(self.without_output(attempt, end, None))));
         }
     }
@@ -194,6 +195,10 @@ impl State {
         if is_news && report.started_ms_ago.is_some() {
             self.tell(ExecEvent::Started { attempt });
         }
+        if matches!(report.end, AttemptEnd::SandboxError { .. }) {
+            self.rooms.note_failure();
+        }
+        let network = if report.host_network { Network::Host } else { Network::None };
         self.tell(ExecEvent::Finished(Box::new(AttemptResult {
             attempt,
             end: report.end,
@@ -203,7 +208,7 @@ impl State {
             started_ms_ago: report.started_ms_ago,
             isolation: IsolationReport {
                 limits: report.limits,
-                ..if report.roomed { self.room.clone() } else { self.isolation.clone() }
+                ..if report.roomed { self.rooms.report(network) } else { self.isolation.clone() }
             },
         })));
     }

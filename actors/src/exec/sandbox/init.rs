@@ -87,7 +87,9 @@ fn make(room: &Room, order: &Order, keeper: &mut UnixStream) -> Result<(), Fault
     set_thread_res_uid(user, user, user).map_err(&ids)?;
     end_with(keeper).map_err(&ids)?;
     root::build(room, order)?;
-    sys::raise_loopback().map_err(Fault::at(Stage::Network))?;
+    if !room.host_network {
+        sys::raise_loopback().map_err(Fault::at(Stage::Network))?;
+    }
     rustix::system::sethostname(order.hostname.as_bytes()).map_err(Fault::of(Stage::Network))?;
     let lids = root::lids()?;
     for kind in FORBIDDEN {

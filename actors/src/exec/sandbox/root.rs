@@ -60,7 +60,7 @@ pub(super) fn build(room: &Room, order: &Order) -> Result<(), Fault> {
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC).map_err(&mounts)?;
     let root = tmpfs(1 << 20, 1024, 0o755, OWN).map_err(&mounts)?;
     let programs = gather_programs().map_err(&mounts)?;
-    let settings = gather_settings();
+    let settings = gather_settings(room.host_network);
     let devices = gather_devices().map_err(&mounts)?;
     let guests = gather_guests(order)?;
     let proc = procfs().map_err(Fault::of(Stage::Proc))?;
@@ -185,12 +185,13 @@ fn gather_guests(order: &Order) -> Result<Vec<(&Guest, OwnedFd)>, Fault> {
 }
 
 /// What cannot be had is left out: a program that needs it says so better than we can.
-fn gather_settings() -> Vec<(&'static str, Thing)> {
+fn gather_settings(with_network: bool) -> Vec<(&'static str, Thing)> {
     let copy = |name: &'static str| {
         let attributes = FOREIGN | MountAttrFlags::MOUNT_ATTR_NOEXEC;
         copy_of(&format!("/etc/{name}"), attributes).ok().flatten().map(|thing| (name, thing))
     };
-    SETTINGS.into_iter().filter_map(copy).collect()
+    let of_network = with_network.then_some("resolv.conf");
+    SETTINGS.into_iter().chain(of_network).filter_map(copy).collect()
 }
 
 fn gather_devices() -> Done<Vec<(&'static str, Thing)>> {

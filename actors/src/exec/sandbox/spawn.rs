@@ -14,13 +14,10 @@ use super::{Fault, INSIDE_ID, Order, Room, Stage, filter, init};
 use crate::exec::sys;
 use crate::model::Exit;
 
-/// Every namespace but the one of control groups, which comes after the first process has been put into its group.
-const NAMESPACES: i32 = libc::CLONE_NEWUSER
-    | libc::CLONE_NEWNS
-    | libc::CLONE_NEWPID
-    | libc::CLONE_NEWNET
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUTS;
+/// Every namespace but that of the network, which a job may share, and that of control groups, which comes after the
+/// first process has been put into its group.
+const NAMESPACES: i32 =
+    libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
 
 /// Longest that making a room may take: then something holds it up, and its slot is wanted.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -107,7 +104,7 @@ pub(crate) fn enter(
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(Fault::of(Stage::Namespaces));
     let (faults, their_faults) = pipe()?;
     let (last_words, their_words) = pipe()?;
-    let Some(child) = sys::fork(NAMESPACES as u64).map_err(Fault::at(Stage::Namespaces))? else {
+    let Some(child) = sys::fork(namespaces(room)).map_err(Fault::at(Stage::Namespaces))? else {
         // An end of ours that stayed open there would keep the job waiting for the end of its input.
         let Pipes { theirs: streams, stdin, stdout, stderr } = pipes;
         drop((ours, faults, last_words, stdin, stdout, stderr));
@@ -127,6 +124,11 @@ pub(crate) fn enter(
             Err(fault)
         }
     }
+}
+
+fn namespaces(room: &Room) -> u64 {
+    let network = if room.host_network { 0 } else { libc::CLONE_NEWNET };
+    (NAMESPACES | network) as u64
 }
 
 /// Maps the users, lets the first process go on, and hears what became of it.

@@ -1,0 +1,269 @@
+//! The canary: a job through the real launcher that tries to get out of its room, and what its failure says about each
+//! layer. It blocks, takes no slot, and is no job of anybody's.
+
+use std::io::{ErrorKind, Read, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use super::facts::HostFacts;
+use super::frame::{FromKeeper, Inbox, Plan, RawPath, Report, SecretPairs, Setup, ToKeeper, encode};
+use super::process::spawn::keeper_process;
+use crate::clock;
+use crate::model::isolation::{EXTRA, OF_FULL, OF_ROOMS};
+use crate::model::{
+    AttemptEnd, AttemptId, CommandLine, Epoch, InputMode, Layer, LayerState, ResourceLimits, RoomFacts,
+};
+
+/// Longest that a canary may take, in milliseconds: its room is to be made, and a few dozen processes to be started.
+const PATIENCE_MS: u64 = 15_000;
+const MEMORY_BYTES: u64 = 16 << 20;
+const PROCESSES: u32 = 8;
+const CPU_MILLIS: u32 = 1_000;
+/// Output that is looked at, in bytes.
+const OUTPUT_BYTES: u64 = 16 << 10;
+
+/// What the job does. `SECRET` is a folder of the node's. The last thing may cost it its life.
+const SCRIPT: &str = r#"exec 2>/dev/null
+while read -r name value; do
+  case $name in CapEff:|CapBnd:|NoNewPrivs:|Seccomp:) echo "$name $value";; esac
+done < /proc/self/status
+readlink /proc/self/ns/user /proc/self/ns/pid /proc/self/ns/mnt /proc/self/ns/net /proc/self/ns/ipc \
+  /proc/self/ns/uts /proc/self/ns/cgroup
+set -- /proc/[0-9]*
+echo "processes: $#"
+[ -e "$SECRET" ] && echo "secret: seen" || echo "secret: hidden"
+(: > /usr/.callboard) && echo "usr: written" || echo "usr: closed"
+(echo x > /proc/self/comm) && echo "comm: written" || echo "comm: closed"
+(n=0; while [ $n -lt 12 ]; do sleep 1 & n=$((n+1)); done)
+exec dd if=/dev/zero of=/dev/null bs=64M count=1
+"#;
+
+/// Sends the canary, and says what rooms of this node are worth. `setup` is that of a slot which nobody else has.
+pub(super) fn look(keeper: Option<&Path>, setup: Setup, why_no_groups: &[String]) -> RoomFacts {
+    let host = HostFacts::read();
+    let outcome = match keeper {
+        Some(keeper) => send(keeper, setup),
+        None => Err("this application has no keepers, so jobs are held by their process group".into()),
+    };
+    let mut facts = judge(outcome, &host);
+    if facts
+        .layers
+        .iter()
+        .any(|layer| OF_FULL.contains(&layer.name) && layer.state == LayerState::Unavailable)
+    {
+        facts.degraded_because.extend(why_no_groups.iter().map(|why| format!("no control groups: {why}")));
+        facts.fixes.push(fix_for_groups(&host));
+    }
+    facts.verified_at_ms = Some(clock::now_ms());
+    facts
+}
+
+fn fix_for_groups(host: &HostFacts) -> String {
+    match (&host.container, host.uid) {
+        (Some(_), _) => {
+            "docker run --security-opt writable-cgroups=true (Docker 28, control groups of version 2)"
+        }
+        (None, 0) => "systemd-run --scope -p Delegate=yes callboard serve",
+        (None, _) => "systemd-run --user --scope -p Delegate=yes callboard serve",
+    }
+    .into()
+}
+
+/// Runs it in a keeper of its own.
+fn send(keeper: &Path, setup: Setup) -> Result<Report, String> {
+    let lock = setup.lock_path.to_path();
+    let secret = setup.spool_dir.to_path().display().to_string();
+    let failed = |error: std::io::Error| format!("its keeper cannot be spoken to: {error}");
+    let (mut line, mut child) = keeper_process(keeper).map_err(failed)?;
+    let converse = || {
+        line.set_nonblocking(false)?;
+        line.set_read_timeout(Some(Duration::from_millis(PATIENCE_MS)))?;
+        let frames = encode(&ToKeeper::Setup(Box::new(setup)), Vec::new())
+            .and_then(|bytes| encode(&ToKeeper::Run(Box::new(plan(&secret))), bytes))
+            .map_err(std::io::Error::other)?;
+        line.write_all(&frames)?;
+        let mut inbox = Inbox::default();
+        let mut piece = [0; 4096];
+        loop {
+            match inbox.next().map_err(std::io::Error::other)? {
+                Some(FromKeeper::Finished { report, .. }) => return Ok(*report),
+                Some(FromKeeper::Failed { why }) => return Err(std::io::Error::other(why)),
+                Some(_) => continue,
+                None => {}
+            }
+            match line.read(&mut piece)? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                got => inbox.push(&piece[..got]),
+            }
+        }
+    };
+    let report = converse().map_err(failed);
+    drop(line);
+    let _ = child.wait();
+    let _ = std::fs::remove_file(lock);
+    report
+}
+
+fn plan(secret: &str) -> Plan {
+    Plan {
+        attempt: AttemptId::new(clock::new_job_id(), Epoch(0)),
+        command: CommandLine::Shell(SCRIPT.into()),
+        env: [("PATH", super::env::DEFAULT_PATH), ("SECRET", secret)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        secret_env: SecretPairs::none(),
+        cwd: None,
+        roomed: true,
+        limits: ResourceLimits {
+            memory_bytes: Some(MEMORY_BYTES),
+            cpu_millis: Some(CPU_MILLIS),
+            processes: Some(PROCESSES),
+            ..ResourceLimits::default()
+        },
+        mounts: Vec::new(),
+        host_network: false,
+        input: InputMode::Null,
+        timeout_ms: Some(PATIENCE_MS / 2),
+        grace_ms: 0,
+    }
+}
+
+fn judge(outcome: Result<Report, String>, host: &HostFacts) -> RoomFacts {
+    let failure = match &outcome {
+        Err(why) => Some(why.clone()),
+        Ok(Report { end, .. }) => match end {
+            AttemptEnd::SandboxError { message }
+            | AttemptEnd::SpawnError { message, .. }
+            | AttemptEnd::Unavailable { message }
+            | AttemptEnd::Lost { why: message } => Some(message.clone()),
+            _ => None,
+        },
+    };
+    let (Ok(report), None) = (&outcome, &failure) else {
+        let why = failure.unwrap_or_default();
+        let gone = |name| Layer { name, state: LayerState::Unavailable, why: why.clone() };
+        let layers = OF_ROOMS.into_iter().chain(EXTRA).chain(OF_FULL).map(gone).collect();
+        let (mut because, mut fixes) = (vec![why.clone()], Vec::new());
+        for (why, fix) in host.explain() {
+            because.push(why);
+            fixes.push(fix);
+        }
+        return RoomFacts { layers, degraded_because: because, fixes, ..RoomFacts::default() };
+    };
+    let text = report.stdout.inline.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
+    let layers = layers(&text, report);
+    let because = |layer: &Layer| {
+        (layer.state != LayerState::Enforced && OF_ROOMS.contains(&layer.name))
+            .then(|| format!("{}: {}", layer.name, layer.why))
+    };
+    RoomFacts {
+        tier: RoomFacts::tier_of(&layers),
+        degraded_because: layers.iter().filter_map(because).collect(),
+        layers,
+        ..RoomFacts::default()
+    }
+}
+
+/// Our own namespaces, which a job's must not be.
+fn own_namespace(kind: &str) -> Option<String> {
+    let link = std::fs::read_link(format!("/proc/self/ns/{kind}")).ok()?;
+    Some(link.display().to_string())
+}
+
+fn layers(text: &str, report: &Report) -> Vec<Layer> {
+    let said =
+        |name: &str| text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(": ")?.trim()));
+    let mut layers = Vec::new();
+    let mut add = |name, held: Option<bool>, way: &str| {
+        let (state, why) = match held {
+            Some(true) => (LayerState::Enforced, way.to_owned()),
+            Some(false) => (LayerState::Unavailable, format!("the canary got past it: {way}")),
+            None => (LayerState::Unverified, format!("the canary could not try: {way}")),
+        };
+        layers.push(Layer { name, state, why });
+    };
+    for (name, kind, prefix) in [
+        ("userns", "user", "user:["),
+        ("pidns", "pid", "pid:["),
+        ("mountns", "mnt", "mnt:["),
+        ("netns", "net", "net:["),
+        ("ipcns", "ipc", "ipc:["),
+        ("utsns", "uts", "uts:["),
+        ("cgroupns", "cgroup", "cgroup:["),
+    ] {
+        let inside = text.lines().find(|line| line.starts_with(prefix));
+        let held = inside.zip(own_namespace(kind)).map(|(inside, own)| inside != own);
+        add(name, held, "its namespace is another one than the node's");
+    }
+    add(
+        "root",
+        said("secret").zip(said("usr")).map(|both| both == ("hidden", "closed")),
+        "it sees no folder of the node and writes to no program",
+    );
+    let count = said("processes").and_then(|count| count.parse::<u32>().ok());
+    add("proc", count.map(|count| count <= 3), "it sees its own processes only");
+    let none = |set: &str| set.chars().all(|digit| digit == '0');
+    add(
+        "rights",
+        said("CapEff").zip(said("CapBnd")).map(|(now, ever)| none(now) && none(ever)),
+        "it has no capability and can gain none",
+    );
+    add("no_new_privs", said("NoNewPrivs").map(|it| it == "1"), "no program gives it rights");
+    add("seccomp", said("Seccomp").map(|it| it == "2"), "its system calls are filtered");
+    let has_landlock = super::sys::landlock_version() > 0;
+    add(
+        "landlock",
+        said("comm").map(|it| it == "closed" && has_landlock),
+        if has_landlock { "it writes to its own folders only" } else { "this kernel has no Landlock" },
+    );
+    groups(report, &mut layers);
+    layers
+}
+
+/// What its control groups held it to, as the kernel counted.
+fn groups(report: &Report, layers: &mut Vec<Layer>) {
+    use crate::model::{Enforcer, Resource};
+    let is_of_group = |resource| {
+        let by = report.limits.iter().find(|limit| limit.resource == resource).and_then(|it| it.enforced_by);
+        matches!(by, Some(Enforcer::CgroupV1 | Enforcer::CgroupV2))
+    };
+    for (name, resource, held, way) in [
+        (
+            "cgroup.memory",
+            Resource::Memory,
+            Some(report.usage.oom_kills > 0),
+            "it ran out of memory at its limit",
+        ),
+        (
+            "cgroup.pids",
+            Resource::Processes,
+            Some(report.usage.process_denials > 0),
+            "it could start no more processes",
+        ),
+        ("cgroup.cpu", Resource::Cpu, None, "its limit of CPU time was set, and is not measured"),
+    ] {
+        let (state, why) = match (is_of_group(resource), held) {
+            (false, _) => (LayerState::Unavailable, "this node can make no control group for it".to_owned()),
+            (true, Some(true)) => (LayerState::Enforced, way.to_owned()),
+            (true, Some(false)) => {
+                (LayerState::Unavailable, format!("the canary got past it, where it should be that {way}"))
+            }
+            (true, None) => (LayerState::Unverified, way.to_owned()),
+        };
+        layers.push(Layer { name, state, why });
+    }
+}
+
+/// What the setup of a canary's slot differs in from that of a job's.
+pub(super) fn prepare(setup: Setup, slots_dir: &Path) -> Setup {
+    let caps =
+        super::frame::Caps { head: OUTPUT_BYTES, tail: 0, hard: OUTPUT_BYTES * 4, inline: OUTPUT_BYTES };
+    // Two nodes of one user, or a doctor beside a node, may each have one: no lock is shared but by name.
+    let lock = slots_dir.join(format!("canary-{}.lock", std::process::id()));
+    Setup {
+        lock_path: RawPath::from(lock.as_path()),
+        caps,
+        default_limits: ResourceLimits::default(),
+        ..setup
+    }
+}

@@ -1,0 +1,84 @@
+//! What a slot's keeper is told: once about its slot, and about each attempt.
+
+use std::path::Path;
+
+use super::MOST_INLINE_BYTES;
+use super::rooms::Decision;
+use crate::exec::cgroup::{self, Layout};
+use crate::exec::frame::{Caps, OnLifelineEnd, Plan, RawPath, SecretPairs, Setup};
+use crate::exec::sandbox::{HOME, Room, USER};
+use crate::exec::{ExecJob, ProcessConfig, RunAs, Slot};
+
+pub(super) fn setup_of(slot: Slot, config: &ProcessConfig, groups: &Layout) -> Setup {
+    let raw = |path: &Path| {
+        let absolute = std::path::absolute(path);
+        RawPath::from(absolute.as_deref().unwrap_or(path))
+    };
+    Setup {
+        lock_path: raw(&config.slots_dir.join(format!("{slot}.lock"))),
+        lock_wait_ms: config.lock_wait_ms,
+        open_files: config.open_files,
+        spool_dir: raw(&config.spool_dir),
+        default_cwd: raw(&config.default_cwd),
+        run_as: config.run_as.map(|RunAs { uid, gid }| (uid, gid)),
+        room: Room::of_slot(slot),
+        allow_mounts: config.allow_mounts.clone(),
+        default_limits: config.default_limits,
+        groups: groups.clone(),
+        group_name: group_name(config, slot),
+        caps: Caps {
+            head: config.output_head_bytes,
+            tail: config.output_tail_bytes,
+            hard: config.output_hard_bytes,
+            inline: config.output_inline_bytes.min(MOST_INLINE_BYTES),
+        },
+        on_lifeline_end: OnLifelineEnd::Kill,
+    }
+}
+
+/// The control groups that keepers may make, and why there are not more. A thread is no keeper: it cannot enter one
+/// without the whole node.
+pub(super) fn groups(config: &ProcessConfig) -> (Layout, Vec<String>) {
+    match config.keeper_path {
+        Some(_) => cgroup::discover(),
+        None => (Layout::default(), Vec::new()),
+    }
+}
+
+/// The name of a slot's groups: nodes of other folders have others.
+fn group_name(config: &ProcessConfig, slot: Slot) -> String {
+    use sha2::{Digest, Sha256};
+    use std::os::unix::ffi::OsStrExt;
+    let folder = std::path::absolute(&config.slots_dir).unwrap_or_else(|_| config.slots_dir.clone());
+    let digest = Sha256::digest(folder.as_os_str().as_bytes());
+    let node: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    format!("{node}.{slot}")
+}
+
+pub(super) fn plan_of(job: ExecJob, decision: Decision) -> Plan {
+    Plan {
+        attempt: job.attempt,
+        command: job.spec.command.clone(),
+        env: env_of(&job, decision.roomed),
+        secret_env: SecretPairs::of(&job.secret_env),
+        cwd: job.spec.cwd.clone(),
+        roomed: decision.roomed,
+        host_network: decision.host_network,
+        limits: job.spec.limits,
+        mounts: job.spec.mounts.clone(),
+        input: job.spec.input.clone(),
+        timeout_ms: job.spec.timeout_ms,
+        grace_ms: job.spec.grace_ms,
+    }
+}
+
+/// A room has a home and a user of its own; what the job itself says stands.
+fn env_of(job: &ExecJob, roomed: bool) -> Vec<(String, String)> {
+    let mut env = job.env.clone();
+    if roomed {
+        let inside =
+            [("HOME", HOME), ("USER", USER)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        env.extend(inside.into_iter().filter(|(name, _)| !job.spec.env.contains_key(name)));
+    }
+    env.into_iter().collect()
+}

@@ -1,0 +1,276 @@
+//! How far jobs are kept apart: tiers, the layers that they are made of, and what a job demands of them. Nothing here
+//! looks at a machine.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+/// Most layers that a job may demand by name.
+pub const MAX_DEMANDED_LAYERS: usize = 32;
+
+/// How far a job is kept apart, from nothing to everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// A plain process, held by its keeper.
+    #[default]
+    None,
+    /// A plain process with a filter and Landlock. No node has it yet.
+    Lite,
+    /// A room, without control groups for everything.
+    Partial,
+    /// A room, and control groups for memory, processes and CPU time.
+    Full,
+}
+
+impl Tier {
+    /// Every one, the weakest first.
+    pub const ALL: [Self; 4] = [Self::None, Self::Lite, Self::Partial, Self::Full];
+
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Lite => "lite",
+            Self::Partial => "partial",
+            Self::Full => "full",
+        }
+    }
+
+    /// The one of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == word)
+    }
+}
+
+impl std::str::FromStr for Tier {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        Self::parse(word).ok_or_else(|| format!("`{word}` is no tier: write none, lite, partial or full"))
+    }
+}
+
+/// What rooms are made of, by name: without one of these a node has no rooms.
+pub const OF_ROOMS: [&str; 12] = [
+    "userns",
+    "pidns",
+    "mountns",
+    "netns",
+    "ipcns",
+    "utsns",
+    "cgroupns",
+    "root",
+    "proc",
+    "rights",
+    "no_new_privs",
+    "seccomp",
+];
+/// What makes a room a full one.
+pub const OF_FULL: [&str; 3] = ["cgroup.memory", "cgroup.pids", "cgroup.cpu"];
+/// What is good to have beside.
+pub const EXTRA: [&str; 1] = ["landlock"];
+
+/// Every layer by its name.
+pub fn layer_names() -> impl Iterator<Item = &'static str> {
+    OF_ROOMS.into_iter().chain(EXTRA).chain(OF_FULL)
+}
+
+/// What is known of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LayerState {
+    /// A job has tried to get past it, and could not.
+    Enforced,
+    /// It should be there, and could not be tried.
+    Unverified,
+    /// It is not there.
+    Unavailable,
+}
+
+impl LayerState {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforced => "enforced",
+            Self::Unverified => "unverified",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// One layer of a node's isolation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Its name.
+    pub name: &'static str,
+    /// What is known of it.
+    pub state: LayerState,
+    /// How that is known, or why it is not there; one line.
+    pub why: String,
+}
+
+/// What a node's rooms are worth, found by a job that tries to get out of one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoomFacts {
+    /// What a job in a room has here.
+    pub tier: Tier,
+    /// Layer by layer.
+    pub layers: Vec<Layer>,
+    /// When it was found, Unix milliseconds; none before the first time.
+    pub verified_at_ms: Option<i64>,
+    /// Why it is not more, one line each.
+    pub degraded_because: Vec<String>,
+    /// What would help, one line each.
+    pub fixes: Vec<String>,
+}
+
+impl RoomFacts {
+    /// The tier that these layers are. What could not be tried counts as there: it was set, and the kernel took it.
+    pub fn tier_of(layers: &[Layer]) -> Tier {
+        let has = |name: &str| {
+            layers.iter().any(|layer| layer.name == name && layer.state != LayerState::Unavailable)
+        };
+        match (OF_ROOMS.into_iter().all(has), OF_FULL.into_iter().all(has)) {
+            (true, true) => Tier::Full,
+            (true, false) => Tier::Partial,
+            (false, _) => Tier::None,
+        }
+    }
+
+    /// Layers that a job in a room does not have here.
+    pub fn missing(&self) -> Vec<String> {
+        let gone = self.layers.iter().filter(|layer| layer.state == LayerState::Unavailable);
+        gone.map(|layer| layer.name.to_owned()).collect()
+    }
+}
+
+/// Where a node writes down what its rooms are worth, and doors read it.
+#[derive(Debug, Default)]
+pub struct RoomBoard(Mutex<RoomFacts>);
+
+impl RoomBoard {
+    /// What was found last.
+    pub fn read(&self) -> RoomFacts {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What a job in a room has.
+    pub fn tier(&self) -> Tier {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).tier
+    }
+
+    /// What is found now.
+    pub fn write(&self, facts: RoomFacts) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = facts;
+    }
+}
+
+/// What network a job has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// In a room a loopback of its own and nothing else.
+    #[default]
+    None,
+    /// The host's.
+    Host,
+}
+
+impl Network {
+    /// The one of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "none" => Some(Self::None),
+            "host" => Some(Self::Host),
+            _ => None,
+        }
+    }
+
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Host => "host",
+        }
+    }
+}
+
+/// What a job demands beside its mode.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demands {
+    /// Whether it runs with less where its mode cannot be had.
+    #[serde(default)]
+    pub is_optional: bool,
+    /// The least that it runs with.
+    #[serde(default)]
+    pub min_tier: Option<Tier>,
+    /// Layers that it does not run without.
+    #[serde(default)]
+    pub require: Vec<String>,
+    /// What network it wants.
+    #[serde(default)]
+    pub network: Network,
+}
+
+impl Demands {
+    /// Whether it demands nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What a node with these layers lacks for it; a plain process has none of them.
+    pub fn lacking(&self, tier: Tier, missing: &[String]) -> Vec<String> {
+        let mut lacking = Vec::new();
+        if let Some(least) = self.min_tier.filter(|least| *least > tier) {
+            lacking.push(format!("tier {} (there is {})", least.as_str(), tier.as_str()));
+        }
+        let is_gone = |name: &&String| tier < Tier::Partial || missing.contains(name);
+        lacking.extend(self.require.iter().filter(is_gone).cloned());
+        lacking
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layers(gone: &[&str]) -> Vec<Layer> {
+        let state = |name| match gone.contains(&name) {
+            true => LayerState::Unavailable,
+            false => LayerState::Enforced,
+        };
+        layer_names().map(|name| Layer { name, state: state(name), why: String::new() }).collect()
+    }
+
+    #[test]
+    fn a_tier_is_what_its_layers_are() {
+        for (gone, tier) in [
+            (&[][..], Tier::Full),
+            (&["landlock"], Tier::Full),
+            (&["cgroup.cpu"], Tier::Partial),
+            (&["cgroup.memory", "cgroup.pids", "cgroup.cpu", "landlock"], Tier::Partial),
+            (&["seccomp"], Tier::None),
+            (&["netns"], Tier::None),
+        ] {
+            assert_eq!(RoomFacts::tier_of(&layers(gone)), tier, "{gone:?}");
+        }
+        assert_eq!(RoomFacts::tier_of(&[]), Tier::None);
+    }
+
+    #[test]
+    fn what_is_demanded_and_not_there_is_named() {
+        let demands = Demands {
+            min_tier: Some(Tier::Full),
+            require: vec!["netns".into(), "cgroup.cpu".into()],
+            ..Demands::default()
+        };
+        assert!(demands.lacking(Tier::Full, &[]).is_empty());
+        assert_eq!(
+            demands.lacking(Tier::Partial, &["cgroup.cpu".into()]),
+            ["tier full (there is partial)", "cgroup.cpu"]
+        );
+        assert_eq!(demands.lacking(Tier::None, &[]).len(), 3);
+        assert!(Demands::default().lacking(Tier::None, &[]).is_empty());
+    }
+}
