@@ -8,6 +8,7 @@ pub mod node;
 mod ties;
 
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -240,6 +241,14 @@ struct Assembled {
 
 type StopRequests = mpsc::UnboundedReceiver<(u64, oneshot::Sender<()>)>;
 
+/// Where output is to be spooled, and how many jobs are to run at once.
+fn wanted(executor: &ExecutorChoice) -> (Option<PathBuf>, u32) {
+    match executor {
+        ExecutorChoice::Process(config) => (Some(config.spool_dir.clone()), config.slots),
+        ExecutorChoice::Custom(_) => (None, 0),
+    }
+}
+
 async fn assemble(
     builder: Builder,
     board: Arc<HealthBoard>,
@@ -249,22 +258,19 @@ async fn assemble(
 ) -> Result<Assembled, StartError> {
     let guard = |name| DeathGuard::new(name, died.clone());
     let (events_sender, events) = mpsc::unbounded_channel();
-    let (spool_dir, wanted_slots) = match &builder.executor {
-        ExecutorChoice::Process(config) => (Some(config.spool_dir.clone()), config.slots),
-        ExecutorChoice::Custom(_) => (None, 0),
-    };
+    let (spool_dir, wanted_slots) = wanted(&builder.executor);
     // Slots first: their locks are free only when the survivors of a former life are dead.
-    let executor = make_executor(builder.executor, events_sender).await?;
+    let executor = make_executor(builder.executor, events_sender, &builder.meter).await?;
     let live = restore(&builder.store).await?;
-    let (isolation, rooms, slots) = (executor.isolation(), executor.rooms(), executor.usable_slots());
+    let slots = executor.usable_slots();
     former::clear(&live, slots < wanted_slots, builder.node, &spool_dir, &builder.store).await;
     let vault = Vault::shared(builder.secret_key, &board);
     let facts = PlatformFacts {
         limits: builder.limits.clone(),
         rules: builder.rules,
         store: builder.store_summary,
-        isolation,
-        rooms,
+        isolation: executor.isolation(),
+        rooms: executor.rooms(),
         job_uid: builder.job_uid,
         warnings: builder.warnings,
     };
@@ -320,11 +326,18 @@ async fn assemble(
     })
 }
 
-async fn make_executor(choice: ExecutorChoice, events: ExecEvents) -> Result<Box<dyn Executor>, StartError> {
-    Ok(match choice {
+async fn make_executor(
+    choice: ExecutorChoice,
+    events: ExecEvents,
+    meter: &Meter,
+) -> Result<Box<dyn Executor>, StartError> {
+    let executor: Box<dyn Executor> = match choice {
         ExecutorChoice::Process(config) => Box::new(ProcessExecutor::start(config, events).await?),
         ExecutorChoice::Custom(make) => make(events),
-    })
+    };
+    // A meter that two platforms share shows the rooms of the first.
+    let _ = meter.rooms.set(executor.rooms());
+    Ok(executor)
 }
 
 /// Longest that an actor may take to answer its `Shutdown`, beyond the grace.

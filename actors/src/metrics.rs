@@ -2,6 +2,7 @@
 //! asked for its text. It knows no jobs by name.
 
 mod families;
+mod isolation;
 mod windows;
 
 use std::sync::Arc;

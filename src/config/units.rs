@@ -7,8 +7,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use callboard_actors::model::time::parse_duration_ms;
-use callboard_actors::model::{AllowedMount, Isolation, Tier};
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+
+mod jobs;
+
+pub use jobs::{AllowedMounts, Cpus, IsolationMode, MinTier};
 
 /// A duration in milliseconds: `90` (seconds), `500ms`, `1m30s`, `2h`, `30d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,21 +66,6 @@ impl FromStr for ByteCount {
         let bytes = number * unit;
         // 2^53: beyond it an f64 no longer counts single bytes.
         if bytes <= 9_007_199_254_740_992.0 { Ok(Self(bytes.round() as u64)) } else { Err(refuse()) }
-    }
-}
-
-/// CPUs, in thousandths of one: `0.5`, `2`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cpus(pub u32);
-
-impl FromStr for Cpus {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number: f64 = text.trim().parse().unwrap_or(f64::NAN);
-        let fine = (0.001..=f64::from(u32::MAX) / 1000.0).contains(&number);
-        let refuse = || format!("`{text}` is not a number of CPUs: write `2` or `0.5`");
-        if fine { Ok(Self((number * 1000.0).round() as u32)) } else { Err(refuse()) }
     }
 }
 
@@ -174,46 +162,6 @@ impl<T: FromStr<Err: fmt::Display>> FromStr for List<T> {
             .map(|part| part.parse().map_err(|error: T::Err| error.to_string()))
             .collect::<Result<_, _>>()
             .map(Self)
-    }
-}
-
-/// What a job that asks for nothing has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IsolationMode(pub Isolation);
-
-impl FromStr for IsolationMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let refuse = || format!("`{text}` is no isolation: write auto, none or sandbox");
-        Isolation::parse(text).map(Self).ok_or_else(refuse)
-    }
-}
-
-/// The least isolation that a node runs jobs with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MinTier(pub Tier);
-
-impl FromStr for MinTier {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self)
-    }
-}
-
-/// Places of the host that jobs may have, or `none` of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AllowedMounts(pub Vec<AllowedMount>);
-
-impl FromStr for AllowedMounts {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.trim() {
-            "none" => Ok(Self(Vec::new())),
-            text => text.parse().map(|List(places)| Self(places)),
-        }
     }
 }
 
@@ -362,16 +310,6 @@ mod tests {
         }
         for text in ["", "-1", "KiB", "1TB", "1e9", "99999999999G"] {
             assert!(text.parse::<ByteCount>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn cpus_are_read_in_parts_of_one() {
-        for (text, millis) in [("1", 1000), ("0.5", 500), (" 1.25 ", 1250), ("0.001", 1)] {
-            assert_eq!(text.parse(), Ok(Cpus(millis)), "{text}");
-        }
-        for text in ["", "0", "-1", "half", "NaN", "inf", "1e30"] {
-            assert!(text.parse::<Cpus>().is_err(), "{text}");
         }
     }
 

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::config::Role;
 
+mod isolation;
 mod precise;
 
 #[derive(OpenApi)]

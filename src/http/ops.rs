@@ -67,6 +67,11 @@ fn checks(health: &Health) -> String {
         (health.store_ok, "store", "the last commit failed"),
         (!health.draining, "intake", "the node is stopping"),
         (usable, "runners", "none is ready with a usable slot"),
+        (
+            !health.lacks_isolation,
+            "isolation",
+            "rooms are less than runner.min_isolation: see `callboard doctor`",
+        ),
     ];
     let mut text = String::new();
     for (fine, what, why) in lines {

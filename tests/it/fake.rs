@@ -152,6 +152,7 @@ impl Fake {
         let feed = Arc::new(EventFeed::new(1_764_000_000_000));
         let address = Player(stage.clone()).start();
         let facts = PlatformFacts {
+            rooms: Default::default(),
             limits: Limits::default(),
             rules: AdmissionRules::default(),
             store: StoreSummary { kind: "memory", durability: "none", path: None },

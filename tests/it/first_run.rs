@@ -161,6 +161,7 @@ fn long_run(prepare: &str) -> (Child, tempfile::TempDir) {
         .env_remove("CALLBOARD_SERVER")
         .env("XDG_CONFIG_HOME", "/dev/null")
         .env("TMPDIR", &temporary)
+        .current_dir(folder.path())
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -198,6 +199,7 @@ fn ctrl_c_is_heard_while_nobody_reads_the_output() {
     let started = folder.path().join("started");
     let line = format!("yes | head -c 4000000; touch {}; sleep 60", started.display());
     let mut child = Command::new(BINARY)
+        .current_dir(folder.path())
         .args(["run", "--", "sh", "-c", &line])
         .env_remove("CALLBOARD_SERVER")
         .env("XDG_CONFIG_HOME", "/dev/null")

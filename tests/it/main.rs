@@ -24,6 +24,7 @@ mod fake;
 mod first_run;
 mod former;
 mod http;
+mod isolation;
 mod limits;
 mod metrics;
 mod mounts;

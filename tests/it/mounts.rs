@@ -91,7 +91,7 @@ fn said(job: &Value) -> &str {
 /// Whether rooms can be made; if not, out loud.
 fn has_rooms(test: &str, server: &Server) -> bool {
     let job = run(server, "true", json!([]));
-    if job["reason"] == "sandbox_error" {
+    if job["reason"] == "isolation_unavailable" {
         missing(test, "namespaces", job["message"].as_str().unwrap());
     }
     job["status"] == "completed"
@@ -244,7 +244,7 @@ fn a_command_runs_in_the_caller_s_own_folder() {
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
         let done = site.callboard(&here, &["run", "--isolation", "sandbox", "--", "./script"]);
         let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-        if err.contains("sandbox_error") {
+        if err.contains("isolation_unavailable") {
             return missing("mounts::caller_s_folder", "namespaces", &err);
         }
         assert_eq!(out, format!("{}\ndata/in/word\n", here.display()), "{err}");

@@ -38,7 +38,7 @@ impl House {
         };
         let house = Self { server, folder, slots };
         let canary = house.run("true");
-        if canary["reason"] == "sandbox_error" {
+        if canary["reason"] == "isolation_unavailable" {
             missing(test, "namespaces", canary["message"].as_str().unwrap_or_default());
             return None;
         }

@@ -16,6 +16,9 @@ use crate::process::{PATIENCE, exit_within};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_callboard");
 
+/// What makes a node run jobs as plain processes unless they ask for more.
+pub const PLAIN: [(&str, &str); 2] = [("CALLBOARD_ISOLATION", "none"), ("CALLBOARD_MIN_ISOLATION", "none")];
+
 pub struct Server {
     child: Child,
     pub port: u16,
@@ -73,6 +76,7 @@ pub struct Launch {
     uid: u32,
     log: Option<PathBuf>,
     log_level: &'static str,
+    has_rooms: bool,
 }
 
 impl Launch {
@@ -91,12 +95,19 @@ impl Launch {
             uid,
             log: None,
             log_level: "info",
+            has_rooms: false,
         }
     }
 
     /// A runner node instead of a server.
     pub fn runner(mut self) -> Self {
         self.command = "runner";
+        self
+    }
+
+    /// Jobs that ask for nothing have what a user's jobs have: a room, where there can be one.
+    pub fn with_rooms(mut self) -> Self {
+        self.has_rooms = true;
         self
     }
 
@@ -158,6 +169,8 @@ impl Launch {
             .args(["--shutdown-grace", &self.grace])
             .arg("--data-dir")
             .arg(&self.data_dir)
+            // Most tests are of something else, and their jobs meet the test in a file of the host's.
+            .envs(if self.has_rooms { [].as_slice() } else { &PLAIN }.iter().copied())
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null());

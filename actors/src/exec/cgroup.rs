@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::discover::discover;
-pub(crate) use self::group::{Group, Readings, leave, sweep};
+pub(crate) use self::group::{Group, Readings, sweep};
 use super::frame::RawPath;
 use crate::model::ResourceLimits;
 

@@ -7,6 +7,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry,
 };
 
+use super::isolation::IsolationFamilies;
 use crate::model::meter::{DurationMeter, Meter, Rejected};
 use crate::model::{EndReason, Status, Stream, Usage};
 use crate::protocol::metrics::{QueueMeasured, RunnerCount};
@@ -57,6 +58,7 @@ pub(super) struct Families {
     runners: IntGaugeVec,
     slots: IntGaugeVec,
     slots_used: IntGaugeVec,
+    isolation: IsolationFamilies,
     cpu_seconds: Counter,
     memory: Histogram,
     insecure: IntGauge,
@@ -206,6 +208,7 @@ impl Families {
             runners: make.gauges("callboard_runners", "Runners by state.", "state")?,
             slots: make.gauges("callboard_runner_slots", "Usable slots of a runner.", "runner")?,
             slots_used: make.gauges("callboard_runner_slots_used", "Taken slots of a runner.", "runner")?,
+            isolation: IsolationFamilies::new(&make.0)?,
             cpu_seconds: make
                 .add(Counter::new("callboard_execution_cpu_seconds_total", "CPU time of finished jobs."))?,
             memory: make.memory()?,
@@ -292,6 +295,9 @@ impl Families {
     pub fn read_meter(&self, meter: &Meter) {
         let raise = |counter: &IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
         raise(&self.orphans, meter.orphans_killed.read());
+        if let Some(rooms) = meter.rooms.get() {
+            self.isolation.show(&rooms.read());
+        }
         for stream in Stream::BOTH {
             let (at, label) = (stream as usize, [stream.as_str()]);
             raise(&self.output_bytes.with_label_values(&label), meter.output_bytes[at].read());

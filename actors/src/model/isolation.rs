@@ -123,6 +123,8 @@ pub struct RoomFacts {
     pub degraded_because: Vec<String>,
     /// What would help, one line each.
     pub fixes: Vec<String>,
+    /// Whether it is less than every job of the node must have.
+    pub is_too_little: bool,
 }
 
 impl RoomFacts {
@@ -178,6 +180,11 @@ pub enum Network {
 }
 
 impl Network {
+    /// Whether it is a network of the job's own.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+
     /// The one of this word.
     pub fn parse(word: &str) -> Option<Self> {
         match word {

@@ -3,6 +3,9 @@
 //! metric names.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::isolation::RoomBoard;
 
 /// A histogram of durations in microseconds, with fixed buckets.
 #[derive(Debug, Default)]
@@ -102,6 +105,8 @@ pub struct Meter {
     pub rejected: [CountMeter; 5],
     /// 1 when anyone who reaches the node could run commands on it.
     pub insecure: LevelMeter,
+    /// What the rooms of the platform's own node are worth.
+    pub rooms: OnceLock<Arc<RoomBoard>>,
 }
 
 /// Why a submit was refused, for [`Meter::rejected`].

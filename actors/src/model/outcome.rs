@@ -120,7 +120,7 @@ pub struct IsolationReport {
     /// Layers that this run did not have.
     pub missing: Vec<String>,
     /// What network it had: `none` or `host`; none when it never ran.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Network::is_none")]
     pub network: Network,
     /// What it was held to, and by whom.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -16,7 +16,21 @@ fn kept<T: Serialize + DeserializeOwned>(sample: &str) -> T {
 fn reports_keep_their_shape() {
     let report: Report = kept(include_str!("golden/report.json"));
     assert_eq!(report.proto, PROTO);
-    assert_eq!((report.started.len(), report.finished.len(), report.returned.len()), (1, 6, 1));
+    assert_eq!((report.started.len(), report.finished.len(), report.returned.len()), (1, 8, 1));
+}
+
+/// Nodes that know of no limits say nothing of them.
+#[test]
+fn reports_from_before_limits_are_still_read() {
+    let sample = include_str!("golden/report_before_limits.json");
+    let report: Report = serde_json::from_str(sample).expect("the sample can still be read");
+    assert_eq!(report.finished.len(), 6);
+    assert!(
+        report
+            .finished
+            .iter()
+            .all(|result| result.usage.oom_kills == 0 && result.isolation.limits.is_empty())
+    );
 }
 
 #[test]

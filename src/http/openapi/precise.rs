@@ -2,13 +2,11 @@
 //! that is enforced. It adds to a document and describes nothing new.
 
 use callboard_actors::model::access::{MAX_TOKEN_NAME_BYTES, ROLES, Scope, TOKEN_ID_DIGITS};
-use callboard_actors::model::isolation::{MAX_DEMANDED_LAYERS, layer_names};
 use callboard_actors::model::limits::{
     COMPAT_MAX_TIMEOUT_S, MAX_ARGV, MAX_BATCH_JOBS, MAX_CWD_BYTES, MAX_ENV_NAMES, MAX_IDEMPOTENCY_KEY_BYTES,
     MAX_NAME_BYTES, MAX_NOTE_BYTES, MAX_PAGE,
 };
-use callboard_actors::model::mounts::{MAX_MOUNT_BYTES, MAX_MOUNTS};
-use callboard_actors::model::{Isolation, Limits, ResourceLimits, Status, StoreTotals, Tier};
+use callboard_actors::model::{Limits, Status, StoreTotals};
 use serde_json::{Value, json};
 
 use super::super::kinds;
@@ -17,6 +15,7 @@ use super::super::prune::MAX_AGE_MS;
 use super::super::routes::Route;
 use super::super::submit::BATCH_KEY_SUFFIX_BYTES;
 use super::super::tokens::MAX_TOKEN_MS;
+use super::isolation;
 
 /// Forms that every server takes; it may take more.
 const DURATION: &str = r"^([0-9]{1,6}(\.[0-9]{1,3})?|([0-9]{1,3}(ms|s|m|h|d)){1,5})$";
@@ -28,20 +27,16 @@ const NO_NUL: &str = r"^[^\u0000]*$";
 const NOT_BLANK: &str = r"^[^\u0000]*[^\s\u0000][^\u0000]*$";
 const NO_CONTROLS: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 const ENV_NAME: &str = "^(?!CALLBOARD_)[A-Za-z_][A-Za-z0-9_]*$";
-/// An absolute path that says one place, which is not the room's own.
-const MOUNT: &str = r"^/(?!(proc|sys|dev|etc|job)(/|$))(?!(tmp|usr|bin|sbin|lib|lib64|lib32|opt|run|var|var/tmp|var/lib)$)(?!\.{1,2}(/|$))[^/\u0000]+(/(?!\.{1,2}(/|$))[^/\u0000]+)*$";
 const TENANT: &str = "^[a-z0-9][a-z0-9_-]{0,62}$";
 const BASE64: &str = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?$";
 
 /// Adds everything to `document`.
 pub fn add_to(document: &mut Value, limits: &Limits) {
-    for (pointer, more) in schemas(limits) {
+    for (pointer, more) in schemas(limits).into_iter().chain(isolation::schemas()) {
         merge(document.pointer_mut(&format!("/components/schemas/{pointer}")), more);
     }
-    for (name, least, most) in ResourceLimits::ranges(&limits.max_job) {
-        let number = |number: u64| if name == "cpus" { json!(number as f64 / 1000.0) } else { json!(number) };
-        let pointer = format!("/components/schemas/LimitsBody/properties/{name}");
-        merge(document.pointer_mut(&pointer), json!({"minimum": number(least), "maximum": number(most)}));
+    for (pointer, more) in isolation::limits(&limits.max_job) {
+        merge(document.pointer_mut(&pointer), more);
     }
     let items = document.pointer_mut("/paths").and_then(Value::as_object_mut).into_iter().flatten();
     for (path, item) in items {
@@ -55,8 +50,6 @@ pub fn add_to(document: &mut Value, limits: &Limits) {
 /// Where a schema says too little, below `/components/schemas`, and what it should say.
 fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
     let word = |max: usize, pattern: &str| json!({"minLength": 1, "maxLength": max, "pattern": pattern});
-    let modes = Isolation::ALL.map(Isolation::as_str);
-    let modes_or_null: Vec<_> = modes.into_iter().map(Some).chain([None]).collect();
     // Its limit is in bytes and far away; generators of data choke on patterns that long.
     let first = json!({"type": "string", "minLength": 1, "pattern": NO_NUL});
     let line = json!({"minLength": 1, "pattern": NOT_BLANK});
@@ -80,21 +73,6 @@ fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
         ("SubmitBody/properties/grace_ms", json!({"maximum": limits.max_grace_ms})),
         ("CancelBody/properties/grace_ms", json!({"maximum": limits.max_grace_ms})),
         ("SubmitBody/properties/on_lost", json!({"enum": ["requeue", "never", null]})),
-        ("IsolationBody/oneOf/0", json!({"enum": modes})),
-        ("DemandsBody/properties/mode", json!({"enum": modes_or_null})),
-        (
-            "DemandsBody/properties/min_tier",
-            json!({"enum": Tier::ALL.map(|it| Some(it.as_str())).into_iter().chain([None]).collect::<Vec<_>>()}),
-        ),
-        (
-            "DemandsBody/properties/require",
-            json!({"maxItems": MAX_DEMANDED_LAYERS, "items": {"enum": layer_names().collect::<Vec<_>>()}}),
-        ),
-        ("DemandsBody/properties/network", json!({"enum": ["none", "host", null]})),
-        ("DemandsBody", plain_demands()),
-        ("SubmitBody/properties/mounts", json!({"maxItems": MAX_MOUNTS})),
-        ("MountBody/properties/path", json!({"maxLength": MAX_MOUNT_BYTES, "pattern": MOUNT})),
-        ("SubmitBody", rooms_only()),
         // A generated client calls them so.
         ("StdinBody/oneOf/0", json!({"title": "StdinText", "additionalProperties": false})),
         ("StdinBody/oneOf/1", json!({"title": "StdinBase64", "additionalProperties": false})),
@@ -125,27 +103,6 @@ fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
         ("JobBody/properties/status", json!({"enum": Status::ALL.map(Status::as_str)})),
         ("CompatJob/properties/status", json!({"enum": ["pending", "running", "completed", "failed"]})),
     ]
-}
-
-/// What cannot be demanded of a plain process, and of a network that is shared.
-fn plain_demands() -> Value {
-    let none = json!({"required": ["mode"], "properties": {"mode": {"const": "none"}}});
-    let layers = json!({"required": ["require"], "properties": {"require": {"minItems": 1}}});
-    let tier =
-        json!({"required": ["min_tier"], "properties": {"min_tier": {"enum": ["lite", "partial", "full"]}}});
-    json!({"not": {"allOf": [none, {"anyOf": [layers, tier]}]}})
-}
-
-/// Limits that only a room can hold a job to.
-fn rooms_only() -> Value {
-    let given = |name: &str| json!({"required": [name], "properties": {name: {"not": {"type": "null"}}}});
-    let limits = json!({"type": "object", "anyOf": [given("disk_bytes"), given("open_files")]});
-    let mounts = json!({"required": ["mounts"], "properties": {"mounts": {"minItems": 1}}});
-    let limited = json!({"required": ["limits"], "properties": {"limits": limits}});
-    let mode = json!({"type": "object", "required": ["mode"], "properties": {"mode": {"const": "none"}}});
-    let plain =
-        json!({"required": ["isolation"], "properties": {"isolation": {"anyOf": [{"const": "none"}, mode]}}});
-    json!({"not": {"allOf": [plain, {"anyOf": [limited, mounts]}]}})
 }
 
 /// Two properties of which at most one is given; null is as good as absent.

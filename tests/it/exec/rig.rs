@@ -9,7 +9,7 @@ use callboard_actors::exec::{
     BaseEnv, ExecEvent, ExecJob, Executor, ProcessConfig, ProcessExecutor, job_env,
 };
 use callboard_actors::model::{
-    AttemptEnd, AttemptId, AttemptResult, Captured, Epoch, Exit, JobSpec, Limits, Stream,
+    AttemptEnd, AttemptId, AttemptResult, Captured, Epoch, Exit, Isolation, JobSpec, Limits, Stream,
 };
 use callboard_actors::spool::Spool;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -47,6 +47,7 @@ pub fn local<T>(future: impl Future<Output = T>) -> T {
 pub fn config(folder: &Path) -> ProcessConfig {
     ProcessConfig {
         slots: 1,
+        default_isolation: Isolation::None,
         keeper_path: Some(BINARY.into()),
         default_cwd: "/".into(),
         output_head_bytes: 1 << 20,

@@ -116,13 +116,6 @@ pub(crate) fn sweep(layout: &Layout, name: &str) -> Result<(), GroupError> {
     layout.hierarchies.iter().try_for_each(|it| remove(&it.of_job(name), &budget))
 }
 
-/// Removes the folder that the groups of all jobs are in, where no other node has any.
-pub(crate) fn leave(layout: &Layout) {
-    for hierarchy in &layout.hierarchies {
-        let _ = std::fs::remove_dir(hierarchy.base());
-    }
-}
-
 fn make_folder(hierarchy: &Hierarchy, name: &str) -> Result<PathBuf, GroupError> {
     let folder = hierarchy.of_job(name);
     let mut tries = TRIES;

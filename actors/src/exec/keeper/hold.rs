@@ -143,9 +143,3 @@ pub(crate) fn sweep(layout: &Layout, name: &str) -> Result<(), String> {
     crate::exec::cgroup::sweep(layout, name)
         .map_err(|error| format!("a control group of a former life cannot be removed: {error}"))
 }
-
-/// Leaves no group behind when the slot is needed no more.
-pub(crate) fn leave(setup: &Setup) {
-    let _ = crate::exec::cgroup::sweep(&setup.groups, &setup.group_name);
-    crate::exec::cgroup::leave(&setup.groups);
-}

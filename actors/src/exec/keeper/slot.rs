@@ -70,7 +70,7 @@ impl SlotKeeper {
             while super::tree::kill_everything().is_err() {}
         }
         if let Some(setup) = &self.setup {
-            hold::leave(setup);
+            let _ = hold::sweep(&setup.groups, &setup.group_name);
         }
         drop(self.lock);
     }

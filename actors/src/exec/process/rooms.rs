@@ -5,7 +5,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::plans::setup_of;
 use crate::clock::{Moment, moment};
@@ -55,15 +55,22 @@ impl Rooms {
     /// Finds out what rooms are worth, beside everything else.
     pub(super) fn look(self: &Rc<Self>) -> impl Future<Output = ()> + use<> {
         let (config, groups, why) = (self.config.clone(), self.groups.clone(), self.why_no_groups.clone());
-        let found = tokio::task::spawn_blocking(move || inspect(&config, &groups, &why));
+        let (answer, found) = oneshot::channel();
+        let looking = move || drop(answer.send(inspect(&config, &groups, &why)));
+        // A thread of the runtime's would stay.
+        let begun = std::thread::Builder::new().name("callboard-canary".into()).spawn(looking);
+        if let Err(error) = begun {
+            log::warn!("no thread can be started to try rooms: {error}");
+        }
         let rooms = Rc::clone(self);
         async move {
-            // Only a panic there would lose the answer; then nothing is claimed.
+            // Without an answer nothing is claimed.
             rooms.take(found.await.unwrap_or_default());
         }
     }
 
     fn take(&self, facts: RoomFacts) {
+        let facts = RoomFacts { is_too_little: facts.tier < self.config.min_isolation, ..facts };
         let before = self.board.read();
         if before.tier != facts.tier && before.verified_at_ms.is_some() {
             log::warn!(

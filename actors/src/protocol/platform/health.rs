@@ -30,12 +30,14 @@ pub struct Health {
     pub runners: Vec<RunnerSummary>,
     /// An operator has paused the queue: jobs are accepted and wait.
     pub paused: bool,
+    /// Rooms are less than every job here must have.
+    pub lacks_isolation: bool,
 }
 
 impl Health {
     /// Whether new jobs would be accepted, and started as soon as the queue is not paused.
     pub fn is_ready(&self) -> bool {
         let usable = self.runners.iter().any(|runner| runner.state == "ready" && runner.usable_slots > 0);
-        self.alive && self.store_ok && !self.draining && usable
+        self.alive && self.store_ok && !self.draining && usable && !self.lacks_isolation
     }
 }

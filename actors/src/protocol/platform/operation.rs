@@ -35,6 +35,7 @@ impl PlatformHandle {
             draining: self.core.board.is_draining(),
             runners: nodes,
             paused,
+            lacks_isolation: self.core.facts.rooms.read().is_too_little,
         }
     }
 

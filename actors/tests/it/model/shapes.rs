@@ -7,9 +7,9 @@ use callboard_actors::link::{
     Assignment, CancelOrder, Command, Digest, Held, HeldPhase, Inventory, Report, ReturnedNote, StartedNote,
 };
 use callboard_actors::model::{
-    AttemptEnd, AttemptId, AttemptResult, CancelWish, Captured, ClusterId, CommandLine, EndReason, Epoch,
-    Exit, Incarnation, InputMode, Isolation, IsolationReport, JobId, JobSpec, Mount, NodeId, OnLost, Outcome,
-    OutputSummary, ResourceLimits, SealedEnv, Term, Usage, admission, mounts, resources,
+    AttemptEnd, AttemptId, AttemptResult, CancelWish, Captured, ClusterId, CommandLine, Demands, EndReason,
+    Epoch, Exit, Incarnation, InputMode, Isolation, IsolationReport, JobId, JobSpec, Mount, NodeId, OnLost,
+    Outcome, OutputSummary, ResourceLimits, SealedEnv, Term, Usage, admission, mounts, resources,
 };
 use callboard_actors::model::{Limits, limits};
 use proptest::collection::{btree_map, vec};
@@ -159,6 +159,7 @@ fn assembled((command, env, (name, cwd), input, (timeout_ms, grace_ms), on_lost)
         grace_ms,
         on_lost,
         isolation: Isolation::Auto,
+        demands: Demands::default(),
         limits: ResourceLimits::default(),
         mounts: Vec::new(),
         secret_env: SealedEnv::default(),
@@ -308,6 +309,7 @@ fn specs_at_the_limits_are_accepted_and_beyond_them_refused() {
         grace_ms: Limits::default().max_grace_ms + over as u64,
         on_lost: OnLost::Requeue,
         isolation: Isolation::Sandbox,
+        demands: Demands::default(),
         limits: ResourceLimits {
             memory_bytes: Some(resources::MIN_MEMORY_BYTES - over as u64),
             cpu_millis: Some(resources::MAX_CPU_MILLIS + over as u32),

@@ -1,0 +1,60 @@
+//! What the types of a job's isolation, limits and mounts cannot say of themselves.
+
+use callboard_actors::model::isolation::{MAX_DEMANDED_LAYERS, layer_names};
+use callboard_actors::model::mounts::{MAX_MOUNT_BYTES, MAX_MOUNTS};
+use callboard_actors::model::{Isolation, ResourceLimits, Tier};
+use serde_json::{Value, json};
+
+/// An absolute path that says one place, which is not the room's own.
+const MOUNT: &str = r"^/(?!(proc|sys|dev|etc|job)(/|$))(?!(tmp|usr|bin|sbin|lib|lib64|lib32|opt|run|var|var/tmp|var/lib)$)(?!\.{1,2}(/|$))[^/\u0000]+(/(?!\.{1,2}(/|$))[^/\u0000]+)*$";
+
+/// Where a schema says too little, below `/components/schemas`, and what it should say.
+pub(super) fn schemas() -> Vec<(&'static str, Value)> {
+    let modes = Isolation::ALL.map(Isolation::as_str);
+    let modes_or_null: Vec<_> = modes.into_iter().map(Some).chain([None]).collect();
+    let tiers_or_null: Vec<_> = Tier::ALL.map(|it| Some(it.as_str())).into_iter().chain([None]).collect();
+    vec![
+        ("IsolationBody/oneOf/0", json!({"enum": modes})),
+        ("DemandsBody/properties/mode", json!({"enum": modes_or_null})),
+        ("DemandsBody/properties/min_tier", json!({"enum": tiers_or_null})),
+        (
+            "DemandsBody/properties/require",
+            json!({"maxItems": MAX_DEMANDED_LAYERS, "items": {"enum": layer_names().collect::<Vec<_>>()}}),
+        ),
+        ("DemandsBody/properties/network", json!({"enum": ["none", "host", null]})),
+        ("DemandsBody", plain_demands()),
+        ("SubmitBody/properties/mounts", json!({"maxItems": MAX_MOUNTS})),
+        ("MountBody/properties/path", json!({"maxLength": MAX_MOUNT_BYTES, "pattern": MOUNT})),
+        ("SubmitBody", rooms_only()),
+    ]
+}
+
+/// The least and the most of each limit, where `most` is permitted: the pointer of its schema, and what it should say.
+pub(super) fn limits(most: &ResourceLimits) -> impl Iterator<Item = (String, Value)> {
+    ResourceLimits::ranges(most).map(|(name, least, most)| {
+        let number = |number: u64| if name == "cpus" { json!(number as f64 / 1000.0) } else { json!(number) };
+        let pointer = format!("/components/schemas/LimitsBody/properties/{name}");
+        (pointer, json!({"minimum": number(least), "maximum": number(most)}))
+    })
+}
+
+/// What cannot be demanded of a plain process, and of a network that is shared.
+fn plain_demands() -> Value {
+    let none = json!({"required": ["mode"], "properties": {"mode": {"const": "none"}}});
+    let layers = json!({"required": ["require"], "properties": {"require": {"minItems": 1}}});
+    let tier =
+        json!({"required": ["min_tier"], "properties": {"min_tier": {"enum": ["lite", "partial", "full"]}}});
+    json!({"not": {"allOf": [none, {"anyOf": [layers, tier]}]}})
+}
+
+/// Limits that only a room can hold a job to.
+fn rooms_only() -> Value {
+    let given = |name: &str| json!({"required": [name], "properties": {name: {"not": {"type": "null"}}}});
+    let limits = json!({"type": "object", "anyOf": [given("disk_bytes"), given("open_files")]});
+    let mounts = json!({"required": ["mounts"], "properties": {"mounts": {"minItems": 1}}});
+    let limited = json!({"required": ["limits"], "properties": {"limits": limits}});
+    let mode = json!({"type": "object", "required": ["mode"], "properties": {"mode": {"const": "none"}}});
+    let plain =
+        json!({"required": ["isolation"], "properties": {"isolation": {"anyOf": [{"const": "none"}, mode]}}});
+    json!({"not": {"allOf": [plain, {"anyOf": [limited, mounts]}]}})
+}
