@@ -139,6 +139,11 @@ fn what_is_allowed_is_there_and_belongs_to_its_owner() {
         );
         let job = run(&server, &command, json!([{"path": data}]));
         assert_eq!(said(&job), "1000\nno\n", "{job}");
+        assert_eq!(
+            fs::metadata(site.path("data/out/sh")).unwrap().mode() & 0o6000,
+            0,
+            "no program of its owner's is left"
+        );
         assert_eq!(mounts_of_host(), before);
     }
 }

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Signal, pidfd_send_signal};
 
 use super::feed::Feed;
 use super::hold::Hold;
@@ -250,8 +251,16 @@ impl Running {
         poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0)
     }
 
+    /// Kills a room's first process, and with it whoever is in the room: also where `/proc` hides them from us.
+    fn fell_room(&self) {
+        if self.last_words.is_some() {
+            let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        }
+    }
+
     /// Kills the tree without a report: nobody is left to read it.
     pub(crate) fn abandon(mut self) -> Result<(), Unkillable> {
+        self.fell_room();
         self.tree.kill()
     }
 
@@ -262,6 +271,7 @@ impl Running {
         let mut unkillable = None;
         if !gone {
             let was_alive = self.tree.exit().is_none();
+            self.fell_room();
             unkillable = self.tree.kill().err();
             gone = unkillable.is_none();
             if was_alive {

@@ -15,6 +15,17 @@ const REFUSED: &str = include_str!("filter/refused.txt");
 const NEW_NAMESPACES: u64 = 0x7E02_0000;
 /// Families of sockets: UNIX, INET, INET6.
 const FAMILIES: [u64; 3] = [libc::AF_UNIX as u64, libc::AF_INET as u64, libc::AF_INET6 as u64];
+/// Calls that give a file a mode, and where it stands among their arguments. None may set the bits with which a program
+/// runs as its owner or its group: in a folder of the host it would do so outside, too.
+const MODES: [(&str, u8); 7] = [
+    ("chmod", 1),
+    ("fchmod", 1),
+    ("fchmodat", 2),
+    ("fchmodat2", 2),
+    ("mknod", 1),
+    ("mknodat", 2),
+    ("creat", 1),
+];
 /// Linux, 32-bit Linux, without randomised addresses each, and the question which one it is.
 const PERSONALITIES: [u64; 5] = [0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 const NETLINK_ROUTE: u64 = libc::NETLINK_ROUTE as u64;
@@ -104,6 +115,22 @@ fn refused() -> Value {
         let flag = 1_u64 << bit;
         if NEW_NAMESPACES & flag != 0 {
             rules.push(json!({"syscall": "clone", "args": [argument(0, json!({"masked_eq": flag}), flag)]}));
+        }
+    }
+    let is_there = |call: &str| words(ALLOWED).any(|name| name == call);
+    for (call, mode) in MODES.into_iter().filter(|(call, _)| is_there(call)) {
+        for bit in [libc::S_ISUID, libc::S_ISGID].map(u64::from) {
+            rules.push(json!({"syscall": call, "args": [argument(mode, json!({"masked_eq": bit}), bit)]}));
+        }
+    }
+    // `openat2`, whose arguments cannot be read, is not allowed at all.
+    for (call, flags) in [("open", 1), ("openat", 2)].into_iter().filter(|(call, _)| is_there(call)) {
+        for creating in [libc::O_CREAT, libc::O_TMPFILE & !libc::O_DIRECTORY].map(|flag| flag as u64) {
+            for bit in [libc::S_ISUID, libc::S_ISGID].map(u64::from) {
+                let made = argument(flags, json!({"masked_eq": creating}), creating);
+                let mode = argument(flags + 1, json!({"masked_eq": bit}), bit);
+                rules.push(json!({"syscall": call, "args": [made, mode]}));
+            }
         }
     }
     for request in [libc::TIOCSTI, libc::TIOCLINUX] {
