@@ -19,8 +19,8 @@ OF_ROOMS = """
 """.split()
 # Of keyctl a room needs one thing: to leave the keyring of its node.
 JOIN_SESSION_KEYRING = 1
-# Its arguments no filter can read; with `clone` or `unshare` a caller has what it could do with it.
-NEW = ["clone3"]
+# Their arguments no filter can read; with `clone` and `unshare`, and with `openat`, a caller has what it could do with them.
+NEW = ["clone3", "openat2"]
 
 # Linux, 32-bit Linux, without randomised addresses each, and the question which one it is.
 PERSONALITIES = [0, 8, 0x20000, 0x20008, 0xFFFFFFFF]

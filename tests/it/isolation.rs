@@ -113,6 +113,12 @@ fn the_host_s_network_is_had_where_it_is_permitted_and_told() {
     );
     let job = run(&server, json!({"command": port, "isolation": "sandbox"}));
     assert_eq!(job["stdout"]["text"], "0\n", "{job}");
+    assert_eq!(had["tier"], "partial", "{job}");
+    let both = json!({"mode": "sandbox", "network": "host", "require": ["netns"]});
+    assert_eq!(
+        run(&server, json!({"command": "true", "isolation": both}))["reason"],
+        "isolation_unavailable"
+    );
     let closed = Launch::over(&folder.path().join("closed")).with_rooms();
     let closed = closed.variable("CALLBOARD_ALLOW_HOST_NETWORK", "false").start();
     let job = run(&closed, json!({"command": port, "isolation": {"mode": "sandbox", "network": "host"}}));

@@ -25,16 +25,19 @@ const OUTPUT_BYTES: u64 = 16 << 10;
 /// What the job does. `SECRET` is a folder of the node's. The last thing may cost it its life.
 const SCRIPT: &str = r#"exec 2>/dev/null
 while read -r name value; do
-  case $name in CapEff:|CapBnd:|NoNewPrivs:|Seccomp:) echo "$name $value";; esac
+  case $name in CapEff:|CapBnd:|NoNewPrivs:|Seccomp:|Seccomp_filters:) echo "$name $value";; esac
 done < /proc/self/status
 readlink /proc/self/ns/user /proc/self/ns/pid /proc/self/ns/mnt /proc/self/ns/net /proc/self/ns/ipc \
   /proc/self/ns/uts /proc/self/ns/cgroup
 set -- /proc/[0-9]*
 echo "processes: $#"
+[ -e /proc/1/environ ] && echo "first: seen" || echo "first: hidden"
+[ -e /sys/kernel ] && echo "sys: seen" || echo "sys: hidden"
 [ -e "$SECRET" ] && echo "secret: seen" || echo "secret: hidden"
 (: > /usr/.callboard) && echo "usr: written" || echo "usr: closed"
 (echo x > /proc/self/comm) && echo "comm: written" || echo "comm: closed"
 (n=0; while [ $n -lt 12 ]; do sleep 1 & n=$((n+1)); done)
+echo "told: all"
 exec dd if=/dev/zero of=/dev/null bs=64M count=1
 "#;
 
@@ -86,6 +89,9 @@ fn send(keeper: &Path, setup: Setup) -> Result<Report, String> {
         let mut piece = [0; 4096];
         loop {
             match inbox.next().map_err(std::io::Error::other)? {
+                Some(FromKeeper::Finished { slot_failed: Some(why), .. }) => {
+                    return Err(std::io::Error::other(why));
+                }
                 Some(FromKeeper::Finished { report, .. }) => return Ok(*report),
                 Some(FromKeeper::Failed { why }) => return Err(std::io::Error::other(why)),
                 Some(_) => continue,
@@ -99,6 +105,10 @@ fn send(keeper: &Path, setup: Setup) -> Result<Report, String> {
     };
     let report = converse().map_err(failed);
     drop(line);
+    if report.is_err() {
+        // It may be stuck, and nobody else waits for it.
+        let _ = child.kill();
+    }
     let _ = child.wait();
     let _ = std::fs::remove_file(lock);
     report
@@ -131,11 +141,14 @@ fn plan(secret: &str) -> Plan {
 fn judge(outcome: Result<Report, String>, host: &HostFacts) -> RoomFacts {
     let failure = match &outcome {
         Err(why) => Some(why.clone()),
-        Ok(Report { end, .. }) => match end {
+        Ok(report) => match &report.end {
             AttemptEnd::SandboxError { message }
             | AttemptEnd::SpawnError { message, .. }
             | AttemptEnd::Unavailable { message }
             | AttemptEnd::Lost { why: message } => Some(message.clone()),
+            _ if !text_of(report).lines().any(|line| line == "told: all") => {
+                Some("the canary ended before it had tried everything, so nothing is claimed".into())
+            }
             _ => None,
         },
     };
@@ -150,8 +163,7 @@ fn judge(outcome: Result<Report, String>, host: &HostFacts) -> RoomFacts {
         }
         return RoomFacts { layers, degraded_because: because, fixes, ..RoomFacts::default() };
     };
-    let text = report.stdout.inline.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
-    let layers = layers(&text, report);
+    let layers = layers(&text_of(report), report);
     let because = |layer: &Layer| {
         (layer.state != LayerState::Enforced && OF_ROOMS.contains(&layer.name))
             .then(|| format!("{}: {}", layer.name, layer.why))
@@ -162,6 +174,16 @@ fn judge(outcome: Result<Report, String>, host: &HostFacts) -> RoomFacts {
         layers,
         ..RoomFacts::default()
     }
+}
+
+fn text_of(report: &Report) -> String {
+    report.stdout.inline.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned()
+}
+
+/// How many filters of system calls are on here already, as in a container; none where the kernel does not say.
+fn own_filters() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:"))?.trim().parse().ok()
 }
 
 /// Our own namespaces, which a job's must not be.
@@ -197,11 +219,12 @@ fn layers(text: &str, report: &Report) -> Vec<Layer> {
     }
     add(
         "root",
-        said("secret").zip(said("usr")).map(|both| both == ("hidden", "closed")),
-        "it sees no folder of the node and writes to no program",
+        said("secret").zip(said("usr")).zip(said("sys")).map(|all| all == (("hidden", "closed"), "hidden")),
+        "it sees no folder of the node nor the host's /sys, and writes to no program",
     );
     let count = said("processes").and_then(|count| count.parse::<u32>().ok());
-    add("proc", count.map(|count| count <= 3), "it sees its own processes only");
+    let is_alone = count.zip(said("first")).map(|(count, first)| count <= 3 && first == "hidden");
+    add("proc", is_alone, "it sees its own processes only");
     let none = |set: &str| set.chars().all(|digit| digit == '0');
     add(
         "rights",
@@ -209,13 +232,16 @@ fn layers(text: &str, report: &Report) -> Vec<Layer> {
         "it has no capability and can gain none",
     );
     add("no_new_privs", said("NoNewPrivs").map(|it| it == "1"), "no program gives it rights");
-    add("seccomp", said("Seccomp").map(|it| it == "2"), "its system calls are filtered");
-    let has_landlock = super::sys::landlock_version() > 0;
-    add(
-        "landlock",
-        said("comm").map(|it| it == "closed" && has_landlock),
-        if has_landlock { "it writes to its own folders only" } else { "this kernel has no Landlock" },
-    );
+    // A container's own filter is not ours.
+    let filters = said("Seccomp_filters").and_then(|count| count.parse::<u32>().ok());
+    let is_more = filters.zip(own_filters()).is_none_or(|(there, here)| there > here);
+    add("seccomp", said("Seccomp").map(|it| it == "2" && is_more), "its system calls are filtered");
+    add("landlock", said("comm").map(|it| it == "closed"), "it writes to its own folders only");
+    if super::sys::landlock_version() == 0 {
+        layers.retain(|layer| layer.name != "landlock");
+        let why = "this kernel has no Landlock".to_owned();
+        layers.push(Layer { name: "landlock", state: LayerState::Unavailable, why });
+    }
     groups(report, &mut layers);
     layers
 }
@@ -265,5 +291,79 @@ pub(super) fn prepare(setup: Setup, slots_dir: &Path) -> Setup {
         caps,
         default_limits: ResourceLimits::default(),
         ..setup
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Captured, Enforcer, Exit, LimitReport, Resource, Tier, Usage};
+
+    const ALL: &str = "CapEff: 0000000000000000\nCapBnd: 0000000000000000\nNoNewPrivs: 1\nSeccomp: 2\n\
+        Seccomp_filters: 99\nuser:[1]\npid:[2]\nmnt:[3]\nnet:[4]\nipc:[5]\nuts:[6]\ncgroup:[7]\nprocesses: 2\n\
+        first: hidden\nsys: hidden\nsecret: hidden\nusr: closed\ncomm: closed\ntold: all\n";
+
+    fn report(text: &str, oom_kills: u32, process_denials: u32) -> Report {
+        let limit = |resource| LimitReport { resource, limit: 1, enforced_by: Some(Enforcer::CgroupV2) };
+        Report {
+            attempt: AttemptId::new(clock::new_job_id(), Epoch(0)),
+            end: AttemptEnd::Exited(Exit::Code(0)),
+            usage: Usage { oom_kills, process_denials, ..Usage::default() },
+            stdout: Captured { inline: Some(text.into()), ..Captured::default() },
+            stderr: Captured::default(),
+            started_ms_ago: Some(1),
+            roomed: true,
+            host_network: false,
+            limits: [Resource::Memory, Resource::Cpu, Resource::Processes].map(limit).into(),
+        }
+    }
+
+    fn judged(text: &str) -> RoomFacts {
+        judge(Ok(report(text, 1, 1)), &HostFacts::default())
+    }
+
+    #[test]
+    fn a_room_that_holds_is_a_full_one() {
+        let facts = judged(ALL);
+        assert_eq!(facts.tier, Tier::Full, "{facts:?}");
+        let weak = judge(Ok(report(ALL, 0, 1)), &HostFacts::default());
+        assert_eq!((weak.tier, weak.missing()), (Tier::Partial, vec!["cgroup.memory".to_owned()]));
+    }
+
+    #[test]
+    fn each_answer_that_is_wrong_costs_its_layer_and_no_other() {
+        let own = |kind: &str| own_namespace(kind).unwrap();
+        for (right, wrong, layer) in [
+            ("CapEff: 0000000000000000", "CapEff: 0000000000000001".to_owned(), "rights"),
+            ("CapBnd: 0000000000000000", "CapBnd: 000001ffffffffff".to_owned(), "rights"),
+            ("NoNewPrivs: 1", "NoNewPrivs: 0".to_owned(), "no_new_privs"),
+            ("Seccomp: 2", "Seccomp: 0".to_owned(), "seccomp"),
+            ("Seccomp_filters: 99", "Seccomp_filters: 0".to_owned(), "seccomp"),
+            ("user:[1]", own("user"), "userns"),
+            ("pid:[2]", own("pid"), "pidns"),
+            ("mnt:[3]", own("mnt"), "mountns"),
+            ("net:[4]", own("net"), "netns"),
+            ("ipc:[5]", own("ipc"), "ipcns"),
+            ("uts:[6]", own("uts"), "utsns"),
+            ("cgroup:[7]", own("cgroup"), "cgroupns"),
+            ("processes: 2", "processes: 80".to_owned(), "proc"),
+            ("first: hidden", "first: seen".to_owned(), "proc"),
+            ("sys: hidden", "sys: seen".to_owned(), "root"),
+            ("secret: hidden", "secret: seen".to_owned(), "root"),
+            ("usr: closed", "usr: written".to_owned(), "root"),
+        ] {
+            let facts = judged(&ALL.replace(right, &wrong));
+            assert_eq!((facts.tier, facts.missing()), (Tier::None, vec![layer.to_owned()]), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_canary_that_did_not_finish_proves_nothing() {
+        for text in ["", "told: al", &ALL.replace("told: all\n", "")] {
+            assert_eq!(judged(text).tier, Tier::None, "{text}");
+        }
+        let stuck = judge(Err("its keeper cannot be spoken to".into()), &HostFacts::default());
+        assert_eq!(stuck.tier, Tier::None);
+        assert!(stuck.degraded_because[0].contains("keeper"));
     }
 }

@@ -20,6 +20,8 @@ pub struct HostFacts {
     pub apparmor_profile: Option<String>,
     /// Whether a filter of system calls is on already, as in a container.
     pub is_filtered: bool,
+    /// Whether rights of root were taken away.
+    pub lacks_rights: bool,
     /// Whether no program that is started can gain rights.
     pub no_new_privs: bool,
     /// Whether somebody has covered parts of `/proc`, as in a container.
@@ -47,6 +49,7 @@ impl HostFacts {
             apparmor_profile: Some(text("/proc/self/attr/current").trim().to_owned())
                 .filter(|it| !it.is_empty()),
             is_filtered: field(&status, "Seccomp") == Some("2"),
+            lacks_rights: field(&status, "CapEff").is_some_and(lacks_setfcap),
             no_new_privs: field(&status, "NoNewPrivs") == Some("1"),
             proc_is_covered: covers_proc(&text("/proc/self/mountinfo")),
             container: match (in_docker, in_podman) {
@@ -84,14 +87,19 @@ impl HostFacts {
             "install -m 644 docker/apparmor/callboard /etc/apparmor.d/callboard && apparmor_parser -r /etc/apparmor.d/callboard",
         );
         add(
+            self.is_filtered,
+            "a filter of system calls is on that may forbid namespaces and mounts",
+            "docker run --security-opt seccomp=docker/seccomp/callboard.json --security-opt systempaths=unconfined --user 10001 --cap-drop ALL",
+        );
+        add(
             self.proc_is_covered,
             "parts of /proc are covered, so the kernel gives no fresh one",
             "docker run --security-opt systempaths=unconfined (Kubernetes: procMount: Unmasked with hostUsers: false)",
         );
         add(
-            self.is_filtered && self.container.is_some(),
-            "a filter of system calls is on that may forbid namespaces and mounts",
-            "docker run --security-opt seccomp=docker/seccomp/callboard.json --user 10001 --cap-drop ALL",
+            is_root && self.lacks_rights,
+            "root without the right to map root (CAP_SETFCAP) makes no user namespaces",
+            "run the node as another user: docker run --user 10001",
         );
         found
     }
@@ -99,6 +107,12 @@ impl HostFacts {
 
 fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
+}
+
+/// Whether a set of rights, as the kernel writes it, lacks CAP_SETFCAP.
+fn lacks_setfcap(set: &str) -> bool {
+    const SETFCAP: u32 = 31;
+    u64::from_str_radix(set, 16).is_ok_and(|rights| rights >> SETFCAP & 1 == 0)
 }
 
 /// Whether anything is mounted below `/proc`, but for what takes formats of programs.
@@ -148,9 +162,14 @@ mod tests {
         };
         let fixes: Vec<_> = docker.explain().into_iter().map(|(_, fix)| fix).collect();
         assert!(
-            fixes[0].contains("systempaths=unconfined") && fixes[1].contains("callboard.json"),
+            fixes[0].contains("callboard.json") && fixes[1].contains("systempaths=unconfined"),
             "{fixes:?}"
         );
+    }
+
+    #[test]
+    fn rights_of_root_are_missed() {
+        assert!(lacks_setfcap("0000000000000000") && !lacks_setfcap("000001ffffffffff"));
     }
 
     #[test]

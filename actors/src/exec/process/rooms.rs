@@ -98,6 +98,7 @@ impl Rooms {
         let mut report = IsolationReport { network, ..self.report.borrow().clone() };
         if network == Network::Host {
             report.missing.push("netns".into());
+            report.tier = self.board.tier().min(Tier::Partial).as_str().into();
         }
         report
     }
@@ -116,7 +117,11 @@ impl Rooms {
         }
         let roomed = wants && has_rooms;
         let tier = if roomed { facts.tier } else { Tier::None };
-        let lacking = demands.lacking(tier, &facts.missing());
+        let host_network = demands.network == Network::Host;
+        let (tier, mut missing) =
+            (if host_network { tier.min(Tier::Partial) } else { tier }, facts.missing());
+        missing.extend(host_network.then(|| "netns".to_owned()));
+        let lacking = demands.lacking(tier, &missing);
         if !lacking.is_empty() {
             return Err(format!(
                 "this node lacks {} for a job that demands it: `callboard doctor` on it says why, and what would help",
@@ -131,7 +136,6 @@ impl Rooms {
                 tier.as_str()
             ));
         }
-        let host_network = demands.network == Network::Host;
         if roomed && host_network && !self.config.allow_host_network {
             return Err("this node gives no job its network (setting runner.allow_host_network)".into());
         }
