@@ -238,11 +238,8 @@ fn where_no_room_can_be_made_that_is_said_everywhere_and_nothing_is_weakened_una
     assert!(problem["detail"].as_str().unwrap().contains("[-]isolation"), "{problem}");
     child.kill().unwrap();
     child.wait().unwrap();
-    let doctor = without_rooms(uid, &["doctor"], &binary, &[])
-        .unwrap()
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
+    let doctor =
+        without_rooms(uid, &["doctor"], &binary, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let done: Output = finish(doctor.unwrap(), None);
     let said = String::from_utf8_lossy(&done.stdout);
     assert_eq!(done.status.code(), Some(1), "{said}");

@@ -120,9 +120,16 @@ fn cpu_time_is_limited() {
     let work = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
     for mode in ["sandbox", "none"] {
         let Some((_folder, server)) = server("cpu_time_is_limited", mode) else { return };
-        let took = |limits| run(&server, work, mode, limits)["runtime_ms"].as_f64().unwrap();
-        let (free, held) = (took(json!({})), took(json!({"cpus": 0.1})));
-        assert!(held > 4.0 * free, "{mode}: {free} ms without a limit, {held} ms with a tenth of a CPU");
+        let share = |limits| {
+            let job = run(&server, work, mode, limits);
+            let number = |it: &Value| it.as_f64().unwrap();
+            let used = number(&job["usage"]["cpu_user_ms"]) + number(&job["usage"]["cpu_system_ms"]);
+            assert!(used > 50.0, "it did something: {job}");
+            used / number(&job["runtime_ms"])
+        };
+        // A busy machine gives a job less than it could take; never more than it may.
+        let held = share(json!({"cpus": 0.1}));
+        assert!(held < 0.2, "{mode}: {held} of a CPU, where a tenth is permitted");
     }
 }
 

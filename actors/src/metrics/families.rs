@@ -242,18 +242,18 @@ impl Families {
                 .counter("callboard_slots_quarantined_total", "Slots taken out of use.")?,
             registry: make.0,
         };
-        families.begin_at_zero();
-        Ok(families)
+        Ok(families.begun_at_zero())
     }
 
     /// A series that appears only with its first event hides that event from whoever looks at its growth.
-    fn begin_at_zero(&self) {
+    fn begun_at_zero(self) -> Self {
         for reason in EndReason::ALL.iter().filter(|reason| reason.status() == Status::Failed) {
             self.failures.with_label_values(&[reason.as_str()]);
         }
         for state in RunnerCount::ALL {
             self.runners.with_label_values(&[state.as_str()]);
         }
+        self
     }
 
     /// The queue and the nodes, as they were just measured. A node that is gone leaves no series behind.

@@ -26,7 +26,7 @@ async fn readiness_names_what_is_missing() {
     let fake = Fake::new();
     assert_eq!(send(&fake.door, get("/readyz")).await.text(), "ok\n");
     let verbose = send(&fake.door, get("/readyz?verbose")).await.text();
-    assert_eq!(verbose.matches("[+]").count(), 5, "{verbose}");
+    assert_eq!(verbose.matches("[+]").count(), 6, "{verbose}");
     assert!(verbose.contains("[+]queue running\n"), "{verbose}");
     fake.stage().paused = true;
     let verbose = send(&fake.door, get("/readyz?verbose")).await;

@@ -15,6 +15,8 @@ const WATCH_EVERY_MS: u64 = 200;
 pub(crate) struct Hold {
     group: Option<Group>,
     watch_at: Option<Alarm>,
+    /// The kernel has killed a process; if that was the job's own, its end is on the way.
+    was_seen: bool,
     memory_bytes: Option<u64>,
     reports: Vec<LimitReport>,
 }
@@ -40,6 +42,7 @@ impl Hold {
         let is_watched = limits.memory_bytes.is_some() && group.as_ref().is_some_and(Group::must_be_watched);
         Ok(Self {
             group,
+            was_seen: false,
             watch_at: is_watched.then(|| Alarm::after_ms(WATCH_EVERY_MS)),
             memory_bytes: limits.memory_bytes,
             reports: reports(&limits, plan, setup),
@@ -55,13 +58,14 @@ impl Hold {
         self.watch_at
     }
 
-    /// Whether the kernel has killed a process of it, so that the rest is to go, too.
+    /// Whether the kernel has killed a process of it and the job goes on all the same, so that the rest is to go, too.
     pub(crate) fn is_out_of_memory(&mut self) -> bool {
         if !self.watch_at.is_some_and(|alarm| alarm.is_due()) {
             return false;
         }
         self.watch_at = Some(Alarm::after_ms(WATCH_EVERY_MS));
-        self.group.as_ref().is_some_and(|group| group.read().oom_kills > 0)
+        let is_seen = self.group.as_ref().is_some_and(|group| group.read().oom_kills > 0);
+        std::mem::replace(&mut self.was_seen, is_seen) && is_seen
     }
 
     /// Adds what was counted of the whole tree, when it is gone.
