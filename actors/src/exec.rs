@@ -13,6 +13,7 @@ mod keeper;
 mod noop;
 mod process;
 mod sandbox;
+mod sealed;
 mod spooling;
 mod sys;
 

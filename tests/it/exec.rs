@@ -5,5 +5,6 @@ mod fallback;
 mod hostile;
 mod output;
 mod rig;
+mod sealed;
 mod slots;
 mod spawn;

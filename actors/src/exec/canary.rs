@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::facts::HostFacts;
 use super::frame::{FromKeeper, Inbox, Plan, RawPath, Report, SecretPairs, Setup, ToKeeper, encode};
 use super::process::spawn::keeper_process;
+use super::sealed::KeeperProgram;
 use crate::clock;
-use crate::model::isolation::{EXTRA, OF_FULL, OF_ROOMS};
+use crate::model::isolation::{OF_FULL, OF_ROOMS, layer_names};
 use crate::model::{
     AttemptEnd, AttemptId, CommandLine, Epoch, InputMode, Layer, LayerState, ResourceLimits, RoomFacts,
 };
@@ -19,6 +20,8 @@ const PATIENCE_MS: u64 = 15_000;
 const MEMORY_BYTES: u64 = 16 << 20;
 const PROCESSES: u32 = 8;
 const CPU_MILLIS: u32 = 1_000;
+/// The layer that is the keeper's, and not the room's.
+const SEALED: &str = "sealed_keeper";
 /// Output that is looked at, in bytes.
 const OUTPUT_BYTES: u64 = 16 << 10;
 
@@ -42,13 +45,14 @@ exec dd if=/dev/zero of=/dev/null bs=64M count=1
 "#;
 
 /// Sends the canary, and says what rooms of this node are worth. `setup` is that of a slot which nobody else has.
-pub(super) fn look(keeper: Option<&Path>, setup: Setup, why_no_groups: &[String]) -> RoomFacts {
+pub(super) fn look(keeper: Option<&KeeperProgram>, setup: Setup, why_no_groups: &[String]) -> RoomFacts {
     let host = HostFacts::read();
     let outcome = match keeper {
         Some(keeper) => send(keeper, setup),
         None => Err("this application has no keepers, so jobs are held by their process group".into()),
     };
     let mut facts = judge(outcome, &host);
+    facts.layers.extend(keeper.map(layer_of));
     if facts
         .layers
         .iter()
@@ -59,6 +63,17 @@ pub(super) fn look(keeper: Option<&Path>, setup: Setup, why_no_groups: &[String]
     }
     facts.verified_at_ms = Some(clock::now_ms());
     facts
+}
+
+/// Whether a keeper's program can be changed.
+fn layer_of(keeper: &KeeperProgram) -> Layer {
+    let (state, why) = match keeper.why_not_sealed() {
+        None => {
+            (LayerState::Enforced, "keepers are started from a copy in memory that nobody can change".into())
+        }
+        Some(why) => (LayerState::Unavailable, format!("keepers are started from the file: {why}")),
+    };
+    Layer { name: SEALED, state, why }
 }
 
 fn fix_for_groups(host: &HostFacts) -> String {
@@ -73,7 +88,7 @@ fn fix_for_groups(host: &HostFacts) -> String {
 }
 
 /// Runs it in a keeper of its own.
-fn send(keeper: &Path, setup: Setup) -> Result<Report, String> {
+fn send(keeper: &KeeperProgram, setup: Setup) -> Result<Report, String> {
     let lock = setup.lock_path.to_path();
     let secret = setup.spool_dir.to_path().display().to_string();
     let failed = |error: std::io::Error| format!("its keeper cannot be spoken to: {error}");
@@ -155,7 +170,8 @@ fn judge(outcome: Result<Report, String>, host: &HostFacts) -> RoomFacts {
     let (Ok(report), None) = (&outcome, &failure) else {
         let why = failure.unwrap_or_default();
         let gone = |name| Layer { name, state: LayerState::Unavailable, why: why.clone() };
-        let layers = OF_ROOMS.into_iter().chain(EXTRA).chain(OF_FULL).map(gone).collect();
+        let of_room = |name: &&str| *name != SEALED;
+        let layers = layer_names().filter(of_room).map(gone).collect();
         let (mut because, mut fixes) = (vec![why.clone()], Vec::new());
         for (why, fix) in host.explain() {
             because.push(why);
@@ -236,8 +252,10 @@ fn layers(text: &str, report: &Report) -> Vec<Layer> {
     let filters = said("Seccomp_filters").and_then(|count| count.parse::<u32>().ok());
     let is_more = filters.zip(own_filters()).is_none_or(|(there, here)| there > here);
     add("seccomp", said("Seccomp").map(|it| it == "2" && is_more), "its system calls are filtered");
-    add("landlock", said("comm").map(|it| it == "closed"), "it writes to its own folders only");
-    if super::sys::landlock_version() == 0 {
+    let landlock = super::sys::landlock_version();
+    let way = format!("it writes to its own folders only (Landlock {landlock})");
+    add("landlock", said("comm").map(|it| it == "closed"), &way);
+    if landlock == 0 {
         layers.retain(|layer| layer.name != "landlock");
         let why = "this kernel has no Landlock".to_owned();
         layers.push(Layer { name: "landlock", state: LayerState::Unavailable, why });

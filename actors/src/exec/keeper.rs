@@ -23,10 +23,12 @@ use self::slot::SlotKeeper;
 use self::tree::Grip;
 use super::sys;
 
+/// What lists of processes call it.
+const NAME: &std::ffi::CStr = c"callboard-slot";
 /// Exit code of a keeper whose lifeline ended, which is its ordinary end.
 const EXIT_OK: i32 = 0;
 /// Exit code when the process was not started as a keeper should be.
-const EXIT_MISUSED: i32 = 2;
+pub(super) const EXIT_MISUSED: i32 = 2;
 /// Exit code after a defect in the keeper itself.
 const EXIT_DEFECT: i32 = 70;
 
@@ -56,6 +58,8 @@ fn prepare() -> Result<OwnedFd, rustix::io::Errno> {
     if FileType::from_raw_mode(rustix::fs::fstat(stdin)?.st_mode) != FileType::Socket {
         return Err(rustix::io::Errno::NOTSOCK);
     }
+    // A program that is started from memory has the number of a descriptor for a name.
+    let _ = rustix::thread::set_name(NAME);
     let _ = rustix::process::setsid(); // Fails when we lead a session already, which is as good.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     set_child_subreaper(Some(getpid()))?;

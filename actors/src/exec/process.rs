@@ -24,6 +24,7 @@ use self::rooms::Rooms;
 use self::state::State;
 use super::cgroup::Layout;
 use super::frame::ToKeeper;
+use super::sealed::KeeperProgram;
 use super::{ExecEvents, ExecJob, ExecRefusal, Executor, ProcessConfig, Slot};
 use crate::model::{AttemptEnd, AttemptId, IsolationReport, RoomBoard, RoomFacts};
 
@@ -76,12 +77,13 @@ impl ProcessExecutor {
         make_folder(&config.slots_dir)?;
         make_folder(&config.spool_dir)?;
         let (groups, why_no_groups) = groups(&config);
-        let rooms = Rooms::new(&config, &groups, why_no_groups);
+        let keeper = sealed(config.keeper_path.clone()).await;
+        let rooms = Rooms::new(&config, keeper.clone(), &groups, why_no_groups);
         let looked = rooms.look();
         let state = Rc::new(RefCell::new(State::new(events, isolation_of(&config), Rc::clone(&rooms))));
         let mut answers = Vec::new();
         for slot in 0..config.slots {
-            let answer = open_slot(slot, &config, &groups, &state)
+            let answer = open_slot(slot, &config, keeper.as_ref(), &groups, &state)
                 .map_err(|source| ProcessError::Keeper { slot, source })?;
             answers.push((slot, answer));
         }
@@ -152,7 +154,8 @@ pub fn inspect(config: &ProcessConfig) -> Result<RoomFacts, ProcessError> {
     make_folder(&config.slots_dir)?;
     make_folder(&config.spool_dir)?;
     let (groups, why_no_groups) = groups(config);
-    Ok(rooms::inspect(config, &groups, &why_no_groups))
+    let keeper = config.keeper_path.as_deref().map(KeeperProgram::seal);
+    Ok(rooms::inspect(config, keeper.as_ref(), &groups, &why_no_groups))
 }
 
 /// Looks after an attempt that is to end. A keeper that someone has stopped ends nothing, so it is killed itself, and
@@ -169,15 +172,29 @@ async fn see_it_end(attempt: AttemptId, grace_ms: u64, state: Weak<RefCell<State
     }
 }
 
+/// Copies what keepers are started from, beside everything else: it is long.
+async fn sealed(path: Option<PathBuf>) -> Option<KeeperProgram> {
+    let path = path?;
+    let here = path.clone();
+    let copied = tokio::task::spawn_blocking(move || KeeperProgram::seal(&here)).await;
+    // Only a panic there would lose it.
+    let copy = copied.unwrap_or_else(|error| KeeperProgram::of_file(path, error.to_string()));
+    if let Some(why) = copy.why_not_sealed() {
+        log::warn!("keepers are started from their file, not from a copy that nobody can change: {why}");
+    }
+    Some(copy)
+}
+
 fn open_slot(
     slot: Slot,
     config: &ProcessConfig,
+    keeper: Option<&KeeperProgram>,
     groups: &Layout,
     state: &Rc<RefCell<State>>,
 ) -> io::Result<oneshot::Receiver<()>> {
-    let (socket, keeper) = match &config.keeper_path {
-        Some(path) => {
-            let (socket, child) = spawn::keeper_process(path)?;
+    let (socket, keeper) = match keeper {
+        Some(program) => {
+            let (socket, child) = spawn::keeper_process(program)?;
             (socket, Some(child))
         }
         None => (spawn::keeper_thread(slot)?, None),

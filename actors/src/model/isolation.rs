@@ -69,7 +69,7 @@ pub const OF_ROOMS: [&str; 12] = [
 /// What makes a room a full one.
 pub const OF_FULL: [&str; 3] = ["cgroup.memory", "cgroup.pids", "cgroup.cpu"];
 /// What is good to have beside.
-pub const EXTRA: [&str; 1] = ["landlock"];
+pub const EXTRA: [&str; 2] = ["landlock", "sealed_keeper"];
 
 /// Every layer by its name.
 pub fn layer_names() -> impl Iterator<Item = &'static str> {

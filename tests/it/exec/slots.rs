@@ -17,7 +17,7 @@ fn lock_is_free(rig_folder: &std::path::Path, slot: u32) -> bool {
 }
 
 /// The keeper of a running job: its process's parent.
-async fn keeper_of(word: &str) -> i32 {
+pub async fn keeper_of(word: &str) -> i32 {
     let find = || {
         processes().find(|pid| {
             let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

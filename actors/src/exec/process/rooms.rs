@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use super::plans::setup_of;
 use crate::clock::{Moment, moment};
 use crate::exec::cgroup::Layout;
+use crate::exec::sealed::KeeperProgram;
 use crate::exec::{ProcessConfig, canary};
 use crate::model::{Isolation, IsolationReport, JobSpec, Network, RoomBoard, RoomFacts, Tier};
 
@@ -27,6 +28,7 @@ pub(super) struct Decision {
 pub(super) struct Rooms {
     board: Arc<RoomBoard>,
     config: ProcessConfig,
+    keeper: Option<KeeperProgram>,
     groups: Layout,
     why_no_groups: Vec<String>,
     /// What a job in a room has, as far as it is the same for all.
@@ -36,10 +38,16 @@ pub(super) struct Rooms {
 }
 
 impl Rooms {
-    pub(super) fn new(config: &ProcessConfig, groups: &Layout, why_no_groups: Vec<String>) -> Rc<Self> {
+    pub(super) fn new(
+        config: &ProcessConfig,
+        keeper: Option<KeeperProgram>,
+        groups: &Layout,
+        why_no_groups: Vec<String>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             board: Arc::default(),
             config: config.clone(),
+            keeper,
             groups: groups.clone(),
             why_no_groups,
             report: RefCell::default(),
@@ -55,8 +63,9 @@ impl Rooms {
     /// Finds out what rooms are worth, beside everything else.
     pub(super) fn look(self: &Rc<Self>) -> impl Future<Output = ()> + use<> {
         let (config, groups, why) = (self.config.clone(), self.groups.clone(), self.why_no_groups.clone());
+        let keeper = self.keeper.clone();
         let (answer, found) = oneshot::channel();
-        let looking = move || drop(answer.send(inspect(&config, &groups, &why)));
+        let looking = move || drop(answer.send(inspect(&config, keeper.as_ref(), &groups, &why)));
         // A thread of the runtime's would stay.
         let begun = std::thread::Builder::new().name("callboard-canary".into()).spawn(looking);
         if let Err(error) = begun {
@@ -173,7 +182,12 @@ pub(super) async fn keep_looking(rooms: Weak<Rooms>) {
 }
 
 /// What rooms are worth here. It blocks.
-pub(super) fn inspect(config: &ProcessConfig, groups: &Layout, why_no_groups: &[String]) -> RoomFacts {
+pub(super) fn inspect(
+    config: &ProcessConfig,
+    keeper: Option<&KeeperProgram>,
+    groups: &Layout,
+    why_no_groups: &[String],
+) -> RoomFacts {
     let setup = canary::prepare(setup_of(config.slots, config, groups), &config.slots_dir);
-    canary::look(config.keeper_path.as_deref(), setup, why_no_groups)
+    canary::look(keeper, setup, why_no_groups)
 }

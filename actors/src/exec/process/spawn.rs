@@ -3,25 +3,17 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
 use super::Slot;
-use crate::exec::entry::KEEPER_ARGUMENT;
 use crate::exec::keeper::slot::SlotKeeper;
 use crate::exec::keeper::tree::Grip;
+use crate::exec::sealed::KeeperProgram;
 
-/// Re-runs an executable as keeper. It sees nothing of our environment and none of our descriptors but its lifeline
-/// and our standard error.
-pub(in crate::exec) fn keeper_process(path: &Path) -> io::Result<(UnixStream, Child)> {
+/// Starts a keeper, and holds the other end of its lifeline.
+pub(in crate::exec) fn keeper_process(program: &KeeperProgram) -> io::Result<(UnixStream, Child)> {
     let (ours, theirs) = lifeline()?;
-    let child = Command::new(path)
-        .arg(KEEPER_ARGUMENT)
-        .env_clear()
-        .stdin(Stdio::from(theirs))
-        .stdout(Stdio::null())
-        .spawn()?;
-    Ok((ours, child))
+    Ok((ours, program.start(theirs)?))
 }
 
 /// Runs the keeper's loop in a thread. It can hold a job only by its process group.
