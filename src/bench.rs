@@ -8,6 +8,7 @@ mod load;
 mod machine;
 mod queue;
 mod report;
+mod rooms;
 mod scheduler;
 mod throughput;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use machine::cores as machine_cores;
 pub use report::Report;
+pub use rooms::{RoomsReport, run as run_rooms};
 
 use crate::config::JobUser;
 use crate::http::HttpConfig;
@@ -71,19 +73,8 @@ impl BenchError {
 /// # Errors
 /// [`BenchError`]: a measurement that cannot be trusted is no figure.
 pub async fn run(options: &BenchOptions, say: impl Fn(&str)) -> Result<Report, BenchError> {
-    let mut folder = tempfile::Builder::new();
-    let folder = folder.prefix("callboard-bench-");
-    let folder = match &options.data_dir {
-        Some(parent) => folder.tempdir_in(parent),
-        None => folder.tempdir(),
-    };
-    let folder = folder.map_err(BenchError::system("a folder for the database"))?;
-    let start = async |kept: &str| {
-        let data_dir = Some(folder.path().join(kept));
-        let (slots, user) = (options.slots, options.user.clone());
-        let workers = HttpConfig::default().workers;
-        Embedded::start(EmbeddedOptions { slots, data_dir, user, workers }).await
-    };
+    let folder = folder(options)?;
+    let start = async |kept: &str| start(options, folder.path().join(kept)).await;
     say("the disk");
     let machine = machine::look(folder.path())?;
     // First of all, because memory that other measurements have used and left would be used again, unseen.
@@ -120,4 +111,20 @@ pub async fn run(options: &BenchOptions, say: impl Fn(&str)) -> Result<Report, B
         restart,
         scheduler,
     })
+}
+
+fn folder(options: &BenchOptions) -> Result<tempfile::TempDir, BenchError> {
+    let mut folder = tempfile::Builder::new();
+    let folder = folder.prefix("callboard-bench-");
+    let folder = match &options.data_dir {
+        Some(parent) => folder.tempdir_in(parent),
+        None => folder.tempdir(),
+    };
+    folder.map_err(BenchError::system("a folder for the database"))
+}
+
+async fn start(options: &BenchOptions, data_dir: PathBuf) -> Result<Embedded, NodeError> {
+    let (slots, user) = (options.slots, options.user.clone());
+    let workers = HttpConfig::default().workers;
+    Embedded::start(EmbeddedOptions { slots, data_dir: Some(data_dir), user, workers }).await
 }

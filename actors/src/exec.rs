@@ -2,9 +2,11 @@
 //! It knows nothing of queues, actors or stores; its answers are events on a channel.
 
 mod alarm;
+mod bare;
 mod canary;
 mod capture;
 mod cgroup;
+mod costs;
 mod entry;
 mod env;
 mod facts;
@@ -16,6 +18,7 @@ mod sandbox;
 mod sealed;
 mod spooling;
 mod sys;
+mod talk;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,6 +31,7 @@ use crate::model::{
     RoomBoard, SecretEnv, Tier,
 };
 
+pub use costs::{RoomCost, bare_rooms, room_costs};
 pub use entry::{keeper_available, keeper_path, sandbox_entry};
 pub use env::{BaseEnv, DEFAULT_PATH, job_env};
 pub use facts::HostFacts;
@@ -36,6 +40,8 @@ pub use frame::count_frames;
 pub use keeper::keeper_main;
 pub use noop::{NoopExecutor, Script};
 pub use process::{ProcessError, ProcessExecutor, inspect, kill_survivors};
+#[cfg(feature = "testing")]
+pub use sandbox::hear_room;
 
 /// Which of an executor's places a job runs in, counted from 0.
 pub type Slot = u32;

@@ -11,6 +11,8 @@ pub struct Latencies {
     pub count: usize,
     /// Half were at most this.
     pub p50_ms: f64,
+    /// 9 of 10 were at most this.
+    pub p90_ms: f64,
     /// 99 of 100 were at most this.
     pub p99_ms: f64,
 }
@@ -19,7 +21,12 @@ impl Latencies {
     /// Sums them up; all zero when there are none.
     pub fn of(mut all: Vec<Duration>) -> Self {
         all.sort_unstable();
-        Self { count: all.len(), p50_ms: percentile(&all, 50), p99_ms: percentile(&all, 99) }
+        Self {
+            count: all.len(),
+            p50_ms: percentile(&all, 50),
+            p90_ms: percentile(&all, 90),
+            p99_ms: percentile(&all, 99),
+        }
     }
 }
 
@@ -80,7 +87,7 @@ mod tests {
     fn percentiles_are_nearest_ranks() {
         let all: Vec<Duration> = (1..=100).rev().map(Duration::from_millis).collect();
         let figures = Latencies::of(all);
-        assert_eq!((figures.count, figures.p50_ms, figures.p99_ms), (100, 50.0, 99.0));
+        assert_eq!((figures.count, figures.p50_ms, figures.p90_ms, figures.p99_ms), (100, 50.0, 90.0, 99.0));
         assert_eq!(Latencies::of(Vec::new()).p50_ms, 0.0);
         assert_eq!(Latencies::of(vec![Duration::from_millis(7)]).p99_ms, 7.0);
     }

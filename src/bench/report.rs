@@ -58,7 +58,7 @@ impl Setting {
 
 impl Setting {
     /// What a ratio depends on.
-    fn conditions(&self) -> String {
+    pub(super) fn conditions(&self) -> String {
         format!(
             "isolation {}, durability {}, store {}, uid {}, {} slots, {} connections",
             self.isolation, self.durability, self.store, self.job_uid, self.slots, self.connections
@@ -132,11 +132,11 @@ impl fmt::Display for Report {
     }
 }
 
-fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &dyn fmt::Display) -> fmt::Result {
+pub(super) fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &dyn fmt::Display) -> fmt::Result {
     writeln!(f, "  {name:<26} {value}")
 }
 
-fn pair(f: &mut fmt::Formatter<'_>, limit: &str, platform: &str, pair: &Paired) -> fmt::Result {
+pub(super) fn pair(f: &mut fmt::Formatter<'_>, limit: &str, platform: &str, pair: &Paired) -> fmt::Result {
     let rounds: Vec<String> = pair.rounds.iter().map(|ratio| format!("{ratio:.2}")).collect();
     line(f, limit, &format!("{:.0}/s", pair.limit_per_s))?;
     line(

@@ -36,8 +36,13 @@ pub struct LatencyFigures {
     pub added_p50_ms: f64,
 }
 
-/// A job that runs `line`.
+/// A job that runs `line` as a plain process.
 pub fn job(line: &str) -> SubmitBody {
+    job_with(line, "none")
+}
+
+/// A job that runs `line` with this isolation.
+pub fn job_with(line: &str, isolation: &str) -> SubmitBody {
     SubmitBody {
         mounts: Vec::new(),
         command: CommandBody::Argv(vec!["/bin/sh".into(), "-c".into(), line.into()]),
@@ -50,13 +55,18 @@ pub fn job(line: &str) -> SubmitBody {
         grace_ms: None,
         on_lost: None,
         limits: None,
-        isolation: Some(IsolationBody::Mode("none".into())),
+        isolation: Some(IsolationBody::Mode(isolation.into())),
     }
 }
 
 /// Runs one job and demands that it ended well, at the first attempt, with `output`.
 async fn run_one(client: &Client, line: &str, output: &str) -> Result<String, BenchError> {
-    let submitted = client.submit(&job(line), JOB_LIMIT_MS, None).await;
+    run_body(client, &job(line), output).await
+}
+
+/// The same with a job of any shape.
+pub async fn run_body(client: &Client, job: &SubmitBody, output: &str) -> Result<String, BenchError> {
+    let submitted = client.submit(job, JOB_LIMIT_MS, None).await;
     let done = submitted.map_err(|failure| BenchError::Void(failure.message))?;
     demand(&done, output)?;
     Ok(done.id)

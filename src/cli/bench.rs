@@ -1,11 +1,14 @@
 //! `bench`: what was asked becomes a measurement, its report becomes text.
 
+use std::fmt::Display;
 use std::time::Duration;
+
+use serde::Serialize;
 
 use super::args::{BenchArgs, Global};
 use super::commands::{print, print_json};
 use super::exit::{self, Failure};
-use crate::bench::{BenchOptions, machine_cores, run as measure};
+use crate::bench::{BenchError, BenchOptions, machine_cores, run as measure, run_rooms as measure_rooms};
 use crate::config::OutputForm;
 
 /// Jobs that run at once for each core, unless told: very short jobs wait for the disk longer than they run.
@@ -27,7 +30,14 @@ pub async fn run(args: &BenchArgs, global: &Global) -> i32 {
             exit::say(&format!("measuring {what}"));
         }
     };
-    match measure(&options, say).await {
+    if args.isolation == "sandbox" {
+        return tell(measure_rooms(&options, say).await, global);
+    }
+    tell(measure(&options, say).await, global)
+}
+
+fn tell<R: Serialize + Display>(report: Result<R, BenchError>, global: &Global) -> i32 {
+    match report {
         Ok(report) if global.said_form() == Some(OutputForm::Json) => {
             print_json(&report).map_or_else(|failure| failure.report(), |()| 0)
         }

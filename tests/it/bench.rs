@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::process::finish;
 use crate::server::BINARY;
+use crate::skip::missing;
 
 const SMALL: [&str; 7] = ["bench", "--span", "100ms", "--rounds", "1", "--queued", "1500"];
 
@@ -56,6 +57,39 @@ fn every_figure_is_there_with_its_conditions() {
     assert!(at("/verified").as_u64().is_some_and(|count| count > 200), "{json}");
     let left = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left, 0, "the bench leaves the folder as it was");
+}
+
+#[test]
+fn what_rooms_cost_is_told_step_by_step() {
+    let (code, json, said) = bench(&["--json", "--isolation", "sandbox", "--slots", "2"]);
+    if code != Some(0) && said.contains("room") {
+        return missing("bench::rooms", "rooms", said.trim());
+    }
+    assert_eq!(code, Some(0), "{said}");
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let at =
+        |pointer: &str| report.pointer(pointer).unwrap_or_else(|| panic!("{pointer} is missing in {json}"));
+    for figure in [
+        "/latency/plain/p50_ms",
+        "/latency/room/p90_ms",
+        "/latency/added_p50_ms",
+        "/throughput/limit_per_s",
+        "/throughput/ratio",
+        "/steps/whole/p50_ms",
+    ] {
+        assert!(at(figure).as_f64().is_some_and(|value| value > 0.0), "{figure} in {json}");
+    }
+    assert_eq!(at("/setting/isolation"), "sandbox");
+    let steps = at("/steps/steps").as_array().unwrap();
+    let names: Vec<_> = steps.iter().map(|step| step["step"].as_str().unwrap()).collect();
+    assert_eq!(
+        (names.first(), names.last(), names.len()),
+        (Some(&"namespaces"), Some(&"exec"), 14),
+        "{json}"
+    );
+    let sum: f64 = steps.iter().map(|step| step["p50_us"].as_f64().unwrap()).sum();
+    let whole = at("/steps/whole/p50_ms").as_f64().unwrap() * 1000.0;
+    assert!(sum > 0.0 && sum < whole * 1.5, "the steps are parts of the whole: {json}");
 }
 
 #[test]

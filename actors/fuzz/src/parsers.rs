@@ -6,7 +6,7 @@ use std::str::from_utf8;
 
 use callboard::config::{self, Bind, ByteCount, JobUser, LogFilter, Millis, OptionalMillis};
 use callboard::http::parsers;
-use callboard_actors::exec::count_frames;
+use callboard_actors::exec::{count_frames, hear_room};
 use callboard_actors::model::access::{Scopes, TokenLabel, token_parts};
 use callboard_actors::model::rules::Asker;
 use callboard_actors::model::{AdmissionRules, AttemptId, JobId, JobSpec, Limits, Tenant, admission, time};
@@ -16,7 +16,7 @@ use callboard_actors::secret::decode_sealed;
 pub type Parser = fn(&[u8]) -> bool;
 
 /// Every parser by the name of its fuzz target.
-pub const ALL: [(&str, Parser); 10] = [
+pub const ALL: [(&str, Parser); 11] = [
     ("access", access),
     ("job_body", job_body),
     ("cursor", cursor),
@@ -25,6 +25,7 @@ pub const ALL: [(&str, Parser); 10] = [
     ("duration", duration),
     ("size", size),
     ("keeper_frame", keeper_frame),
+    ("room_words", room_words),
     ("config_file", config_file),
     ("sealed_env", sealed_env),
 ];
@@ -122,6 +123,11 @@ pub fn size(bytes: &[u8]) -> bool {
 pub fn keeper_frame(bytes: &[u8]) -> bool {
     let (to_keeper, from_keeper) = count_frames(bytes);
     to_keeper + from_keeper > 0
+}
+
+/// What a room's first process tells its keeper: faults, last words, times.
+pub fn room_words(bytes: &[u8]) -> bool {
+    hear_room(bytes)
 }
 
 /// Sealed secret variables as records hold them, sealed bytes, and what stands in them once they are open.

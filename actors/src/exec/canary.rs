@@ -1,14 +1,12 @@
 //! The canary: a job through the real launcher that tries to get out of its room, and what its failure says about each
 //! layer. It blocks, takes no slot, and is no job of anybody's.
 
-use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
-use std::time::Duration;
 
 use super::facts::HostFacts;
-use super::frame::{FromKeeper, Inbox, Plan, RawPath, Report, SecretPairs, Setup, ToKeeper, encode};
-use super::process::spawn::keeper_process;
+use super::frame::{Plan, RawPath, Report, SecretPairs, Setup};
 use super::sealed::KeeperProgram;
+use super::talk::Talk;
 use crate::clock;
 use crate::model::isolation::{OF_FULL, OF_ROOMS, layer_names};
 use crate::model::{
@@ -91,42 +89,10 @@ fn fix_for_groups(host: &HostFacts) -> String {
 fn send(keeper: &KeeperProgram, setup: Setup) -> Result<Report, String> {
     let lock = setup.lock_path.to_path();
     let secret = setup.spool_dir.to_path().display().to_string();
-    let failed = |error: std::io::Error| format!("its keeper cannot be spoken to: {error}");
-    let (mut line, mut child) = keeper_process(keeper).map_err(failed)?;
-    let converse = || {
-        line.set_nonblocking(false)?;
-        line.set_read_timeout(Some(Duration::from_millis(PATIENCE_MS)))?;
-        let frames = encode(&ToKeeper::Setup(Box::new(setup)), Vec::new())
-            .and_then(|bytes| encode(&ToKeeper::Run(Box::new(plan(&secret))), bytes))
-            .map_err(std::io::Error::other)?;
-        line.write_all(&frames)?;
-        let mut inbox = Inbox::default();
-        let mut piece = [0; 4096];
-        loop {
-            match inbox.next().map_err(std::io::Error::other)? {
-                Some(FromKeeper::Finished { slot_failed: Some(why), .. }) => {
-                    return Err(std::io::Error::other(why));
-                }
-                Some(FromKeeper::Finished { report, .. }) => return Ok(*report),
-                Some(FromKeeper::Failed { why }) => return Err(std::io::Error::other(why)),
-                Some(_) => continue,
-                None => {}
-            }
-            match line.read(&mut piece)? {
-                0 => return Err(ErrorKind::UnexpectedEof.into()),
-                got => inbox.push(&piece[..got]),
-            }
-        }
-    };
-    let report = converse().map_err(failed);
-    drop(line);
-    if report.is_err() {
-        // It may be stuck, and nobody else waits for it.
-        let _ = child.kill();
-    }
-    let _ = child.wait();
+    let talk = Talk::open(keeper, setup, PATIENCE_MS);
+    let report = talk.and_then(|mut talk| talk.run(plan(&secret)));
     let _ = std::fs::remove_file(lock);
-    report
+    report.map_err(|error| format!("its keeper cannot be spoken to: {error}"))
 }
 
 fn plan(secret: &str) -> Plan {

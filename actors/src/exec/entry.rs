@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// First argument of a keeper process.
 pub(crate) const KEEPER_ARGUMENT: &str = "__keeper";
 
+/// First argument of a process that makes bare namespaces, for comparison.
+pub(crate) const BARE_ARGUMENT: &str = "__bare-namespaces";
+
 static ENTERED: AtomicBool = AtomicBool::new(false);
 
 /// To be called as the first line of `main`, before any thread is started or descriptor opened.
@@ -14,8 +17,10 @@ static ENTERED: AtomicBool = AtomicBool::new(false);
 /// that the executable may be re-run as a helper, and returns nothing.
 #[must_use]
 pub fn sandbox_entry() -> Option<i32> {
-    if std::env::args_os().nth(1).is_some_and(|word| word == KEEPER_ARGUMENT) {
-        return Some(super::keeper::keeper_main());
+    match std::env::args_os().nth(1) {
+        Some(word) if word == KEEPER_ARGUMENT => return Some(super::keeper::keeper_main()),
+        Some(word) if word == BARE_ARGUMENT => return Some(super::bare::bare_main()),
+        _ => {}
     }
     ENTERED.store(true, Ordering::Relaxed);
     None

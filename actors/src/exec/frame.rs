@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::cgroup::Layout;
-use super::sandbox::Room;
+use super::sandbox::{Room, Stamp};
 use crate::model::{
     AllowedMount, AttemptEnd, AttemptId, Captured, CommandLine, InputMode, LimitReport, Mount,
     ResourceLimits, SecretEnv, Usage,
@@ -174,6 +174,8 @@ pub(crate) struct Report {
     pub(crate) host_network: bool,
     /// What it was held to.
     pub(crate) limits: Vec<LimitReport>,
+    /// When each step of making its room was done, where that was asked for.
+    pub(crate) steps: Vec<Stamp>,
 }
 
 /// Why bytes are not a frame.

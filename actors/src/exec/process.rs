@@ -23,7 +23,7 @@ use self::plans::{groups, plan_of, setup_of};
 use self::rooms::Rooms;
 use self::state::State;
 use super::cgroup::Layout;
-use super::frame::ToKeeper;
+use super::frame::{Setup, ToKeeper};
 use super::sealed::KeeperProgram;
 use super::{ExecEvents, ExecJob, ExecRefusal, Executor, ProcessConfig, Slot};
 use crate::model::{AttemptEnd, AttemptId, IsolationReport, RoomBoard, RoomFacts};
@@ -156,6 +156,14 @@ pub fn inspect(config: &ProcessConfig) -> Result<RoomFacts, ProcessError> {
     let (groups, why_no_groups) = groups(config);
     let keeper = config.keeper_path.as_deref().map(KeeperProgram::seal);
     Ok(rooms::inspect(config, keeper.as_ref(), &groups, &why_no_groups))
+}
+
+/// The setup of a slot that no job of this node has.
+pub(super) fn setup_for(config: &ProcessConfig) -> Result<Setup, ProcessError> {
+    make_folder(&config.slots_dir)?;
+    make_folder(&config.spool_dir)?;
+    let (groups, _) = groups(config);
+    Ok(setup_of(config.slots, config, &groups))
 }
 
 /// Looks after an attempt that is to end. A keeper that someone has stopped ends nothing, so it is killed itself, and

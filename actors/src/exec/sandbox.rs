@@ -8,6 +8,7 @@ mod init;
 mod payload;
 mod root;
 mod spawn;
+mod stamps;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ use crate::model::ResourceLimits;
 pub(crate) use self::bring::{Barred, Guest, fetch_as, guests, is_there};
 pub(crate) use self::payload::Order;
 pub(crate) use self::spawn::{LastWords, Pipes, enter};
+pub(crate) use self::stamps::{Stamp, Step};
 
 /// The user and the group that every job has inside.
 const INSIDE_ID: u32 = 1000;
@@ -50,6 +52,8 @@ pub(crate) struct Room {
     pub(crate) processes: Option<u64>,
     /// Bytes of address space that each of its processes may have, where no control group counts memory.
     pub(crate) address_bytes: Option<u64>,
+    /// Whether it is told when each step of making it was done.
+    pub(crate) timed: bool,
     /// Whether it has the network of the host.
     pub(crate) host_network: bool,
     /// Whether the kernel has Landlock, which then is a must.
@@ -71,6 +75,7 @@ impl Room {
             open_files: OPEN_FILES,
             processes: Some(PROCESSES),
             address_bytes: None,
+            timed: false,
             host_network: false,
             has_landlock: sys::landlock_version() > 0,
         }
@@ -162,6 +167,17 @@ impl Stage {
             Self::Landlock => "Landlock",
         }
     }
+}
+
+/// Reads what a keeper hears from the first process of a room; whether it was anything.
+#[cfg(feature = "testing")]
+pub fn hear_room(bytes: &[u8]) -> bool {
+    let fault = Fault::from_bytes(bytes);
+    assert!(fault.is_none_or(|fault| fault.to_bytes() == bytes), "a fault has one form only");
+    let stamps = stamps::parse(bytes);
+    assert!(stamps.len() <= bytes.len(), "a stamp is made of something");
+    let words = init::read_words(bytes);
+    fault.is_some() || words.is_some() || !stamps.is_empty()
 }
 
 /// Why a room was not made, or its program not started.

@@ -31,7 +31,7 @@ pub struct BenchArgs {
     /// Who jobs run as; the caller unless said.
     #[arg(long, value_name = "USER")]
     pub user: Option<JobUser>,
-    /// The isolation of the jobs; stronger ones are refused until they exist.
-    #[arg(long, default_value = "none", value_parser = ["none"])]
+    /// `sandbox` measures what rooms cost, and nothing else: beside plain jobs, beside bare namespaces, step by step.
+    #[arg(long, default_value = "none", value_parser = ["none", "sandbox"])]
     pub isolation: String,
 }

@@ -14,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use super::lodge::lodge;
 use crate::exec::cgroup::Group;
 use crate::exec::frame::{Plan, Setup};
-use crate::exec::sandbox::LastWords;
+use crate::exec::sandbox::{LastWords, Stamp};
 use crate::model::{CommandLine, InputMode};
 
 /// A process that was started, with our ends of its pipes, which never block.
@@ -28,6 +28,8 @@ pub(crate) struct Launched {
     pub(crate) far_ends: FarEnds,
     /// How the job left, when that is told by somebody else than its own process.
     pub(crate) last_words: Option<LastWords>,
+    /// When each step of making its room was done, where that was asked for.
+    pub(crate) steps: Vec<Stamp>,
 }
 
 /// The job's ends of its output pipes, held open by us too: without them its end would wake us three times, once for
@@ -284,7 +286,9 @@ fn adopt(spawned: Spawned) -> io::Result<Launched> {
     let pid = Pid::from_raw(raw).ok_or(io::ErrorKind::InvalidData)?;
     let stdin = child.stdin.take().map(OwnedFd::from);
     match watch(pid, &[Some(&stdout), Some(&stderr), stdin.as_ref()]) {
-        Ok(pidfd) => Ok(Launched { pid, pidfd, stdin, stdout, stderr, far_ends, last_words: None }),
+        Ok(pidfd) => {
+            Ok(Launched { pid, pidfd, stdin, stdout, stderr, far_ends, last_words: None, steps: Vec::new() })
+        }
         Err(error) => {
             let _ = kill_process(pid, Signal::KILL);
             let _ = child.wait();

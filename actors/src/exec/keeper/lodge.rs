@@ -42,6 +42,7 @@ pub(crate) fn lodge(plan: &Plan, setup: &Setup, group: Option<&Group>) -> Result
         stderr: pipes.stderr,
         far_ends: FarEnds::Pipes([pipes.theirs.stdout, pipes.theirs.stderr]),
         last_words: Some(inmate.last_words),
+        steps: inmate.steps,
     })
 }
 

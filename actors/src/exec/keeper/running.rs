@@ -15,7 +15,7 @@ use super::tree::{Grip, Tree, Unkillable};
 use crate::clock::{Moment, moment};
 use crate::exec::alarm::Alarm;
 use crate::exec::frame::{Caps, Plan, Report, Setup};
-use crate::exec::sandbox::LastWords;
+use crate::exec::sandbox::{LastWords, Stamp};
 use crate::exec::spooling::SpoolFolder;
 use crate::exec::sys;
 use crate::model::{AttemptEnd, AttemptId, Captured, Exit, InputMode, Stream, Usage};
@@ -56,6 +56,7 @@ pub(crate) struct Running {
     streams: [Intake; 2],
     far_ends: Option<FarEnds>,
     last_words: Option<LastWords>,
+    steps: Vec<Stamp>,
     hold: Hold,
     host_network: bool,
     folder: SpoolFolder,
@@ -126,6 +127,7 @@ impl Running {
             streams: [intake(Stream::Stdout, launched.stdout), intake(Stream::Stderr, launched.stderr)],
             far_ends: Some(launched.far_ends),
             last_words: launched.last_words,
+            steps: launched.steps,
             hold,
             host_network: plan.host_network,
             folder,
@@ -337,6 +339,7 @@ impl Running {
             roomed,
             host_network: self.host_network,
             limits,
+            steps: self.steps,
         };
         Ended { report, slot_failed: unkillable.map(Unkillable::to_string).or(group_failed) }
     }
@@ -375,5 +378,6 @@ fn not_started(attempt: AttemptId, failure: SpawnFailure) -> Box<Report> {
         roomed: false,
         host_network: false,
         limits: Vec::new(),
+        steps: Vec::new(),
     })
 }

@@ -13,6 +13,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::filter::Filters;
 use super::spawn::Streams;
+use super::stamps::{Stamps, Step};
 use super::{Fault, INSIDE_ID, Order, Room, Stage, payload, root};
 use crate::exec::sys;
 use crate::model::Exit;
@@ -28,6 +29,7 @@ pub(super) struct Lines {
     pub(super) keeper: UnixStream,
     pub(super) faults: OwnedFd,
     pub(super) last_words: OwnedFd,
+    pub(super) stamps: Stamps,
 }
 
 pub(super) fn read_words(words: &[u8]) -> Option<(Exit, u32)> {
@@ -38,24 +40,25 @@ pub(super) fn read_words(words: &[u8]) -> Option<(Exit, u32)> {
 
 /// The whole life of the first process.
 pub(super) fn live(room: &Room, order: &Order, filters: &Filters, streams: Streams, lines: Lines) -> ! {
-    let Lines { mut keeper, faults, last_words } = lines;
+    let Lines { mut keeper, faults, last_words, stamps } = lines;
+    stamps.mark(Step::Namespaces);
     let fail = |fault: Fault| -> ! {
         let _ = rustix::io::write(&faults, &fault.to_bytes());
         sys::end(1)
     };
-    if let Err(fault) = make(room, order, &mut keeper) {
+    if let Err(fault) = make(room, order, &mut keeper, &stamps) {
         fail(fault);
     }
     let job = match sys::fork(0) {
         Ok(Some(job)) => job,
         Ok(None) => {
-            let Err(fault) = payload::become_job(room, order, filters, &streams);
+            let Err(fault) = payload::become_job(room, order, filters, &streams, &stamps);
             fail(fault)
         }
         Err(error) => fail(Fault::at(Stage::Exec)(error)),
     };
     // From here on only the job holds these: what reports faults closes when its program runs.
-    drop((faults, streams));
+    drop((faults, streams, stamps));
     let is_bare = payload::give_up_rights().is_ok() && let_go_of_streams().is_ok();
     sys::close_all_but(&[keeper.as_fd(), last_words.as_fd()]);
     if !is_bare || filters.apply_to_first().is_err() {
@@ -70,13 +73,14 @@ pub(super) fn live(room: &Room, order: &Order, filters: &Filters, streams: Strea
 }
 
 /// Everything that only the mighty can do: its own users, its own root, its own network.
-fn make(room: &Room, order: &Order, keeper: &mut UnixStream) -> Result<(), Fault> {
+fn make(room: &Room, order: &Order, keeper: &mut UnixStream, stamps: &Stamps) -> Result<(), Fault> {
     let ids = Fault::of(Stage::Ids);
     // Whoever maps our users must be able to open our files in /proc.
     set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(&ids)?;
     let mut word = [0];
     keeper.write_all(&word).and_then(|()| keeper.read_exact(&mut word)).map_err(Fault::at(Stage::Silent))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(&ids)?;
+    stamps.mark(Step::Users);
     // Only now: the root of the namespace is the group that we are in.
     sys::leave_groups().map_err(Fault::at(Stage::Groups))?;
     sys::leave_keyring();
@@ -86,16 +90,20 @@ fn make(room: &Room, order: &Order, keeper: &mut UnixStream) -> Result<(), Fault
     set_thread_res_gid(group, group, group).map_err(&ids)?;
     set_thread_res_uid(user, user, user).map_err(&ids)?;
     end_with(keeper).map_err(&ids)?;
-    root::build(room, order)?;
+    stamps.mark(Step::Ids);
+    root::build(room, order, stamps)?;
     if !room.host_network {
         sys::raise_loopback().map_err(Fault::at(Stage::Network))?;
     }
     rustix::system::sethostname(order.hostname.as_bytes()).map_err(Fault::of(Stage::Network))?;
+    stamps.mark(Step::Network);
     let lids = root::lids()?;
     for kind in FORBIDDEN {
         let _ = std::fs::write(format!("/proc/sys/user/max_{kind}_namespaces"), "0");
     }
-    root::freeze(lids)
+    root::freeze(lids)?;
+    stamps.mark(Step::Freeze);
+    Ok(())
 }
 
 /// Dies when the keeper does, and at once when it is dead already. A change of the user would undo it.

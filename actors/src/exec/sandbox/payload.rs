@@ -13,6 +13,7 @@ use super::belt;
 use super::bring::Guest;
 use super::filter::Filters;
 use super::spawn::Streams;
+use super::stamps::{Stamps, Step};
 use super::{Fault, Room, Stage};
 use crate::exec::sys;
 use crate::model::CommandLine;
@@ -77,7 +78,9 @@ pub(super) fn become_job(
     order: &Order,
     filters: &Filters,
     streams: &Streams,
+    stamps: &Stamps,
 ) -> Result<Infallible, Fault> {
+    stamps.mark(Step::Fork);
     let limits = Fault::of(Stage::Limits);
     rustix::process::setsid().map_err(&limits)?;
     take_streams(streams).map_err(&limits)?;
@@ -97,13 +100,16 @@ pub(super) fn become_job(
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     rustix::process::chdir(&order.folder).map_err(Fault::of(Stage::Folder))?;
     give_up_rights().map_err(Fault::of(Stage::Rights))?;
+    stamps.mark(Step::Limits);
     if room.has_landlock {
         let own = ["/job", "/tmp", "/dev/shm"].into_iter();
         let guests =
             order.guests.iter().filter(|(guest, _)| !guest.read_only).map(|(guest, _)| guest.path.as_str());
         belt::fasten(own.chain(guests)).map_err(|errno| Fault::new(Stage::Landlock, errno))?;
     }
+    stamps.mark(Step::Landlock);
     filters.apply().map_err(|()| Fault::new(Stage::Filter, libc::EINVAL))?;
+    stamps.mark(Step::Filter);
     Err(Fault::of(Stage::Exec)(execute(order)))
 }
 

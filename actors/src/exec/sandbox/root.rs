@@ -14,6 +14,7 @@ use rustix::mount::{
 };
 
 use super::bring::{self, Guest};
+use super::stamps::{Stamps, Step};
 use super::{Fault, INSIDE_ID, Order, Room, Stage};
 use crate::exec::sys;
 
@@ -55,7 +56,7 @@ const FOREIGN: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
 const OWN: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
 
 /// Builds the root and moves into it.
-pub(super) fn build(room: &Room, order: &Order) -> Result<(), Fault> {
+pub(super) fn build(room: &Room, order: &Order, stamps: &Stamps) -> Result<(), Fault> {
     let mounts = Fault::of(Stage::Mounts);
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC).map_err(&mounts)?;
     let root = tmpfs(1 << 20, 1024, 0o755, OWN).map_err(&mounts)?;
@@ -64,15 +65,20 @@ pub(super) fn build(room: &Room, order: &Order) -> Result<(), Fault> {
     let devices = gather_devices().map_err(&mounts)?;
     let guests = gather_guests(order)?;
     let proc = procfs().map_err(Fault::of(Stage::Proc))?;
+    stamps.mark(Step::Sources);
     // It must stand somewhere before anything can stand in it; from here on nothing of the host is looked up.
     attach_to(&root, CWD, anchor()).map_err(&mounts)?;
     furnish(room, &order.hostname, &root, [&programs, &settings, &devices]).map_err(&mounts)?;
     for (which, (guest, tree)) in guests.iter().enumerate() {
         bring::place(&root, guest, tree).map_err(|errno| Fault::guest(which, errno))?;
     }
+    stamps.mark(Step::Root);
     place(&root, "proc", &proc).map_err(Fault::of(Stage::Proc))?;
     hide(&root).map_err(Fault::of(Stage::Proc))?;
-    enter(&root).map_err(Fault::of(Stage::Pivot))
+    stamps.mark(Step::Proc);
+    enter(&root).map_err(Fault::of(Stage::Pivot))?;
+    stamps.mark(Step::Pivot);
+    Ok(())
 }
 
 /// Settings and hardware that nobody may write to, whoever owns them.

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Gid, Pid, Signal, Uid, kill_process};
 
+use super::stamps::{Stamp, Stamps, Step, collect};
 use super::{Fault, INSIDE_ID, Order, Room, Stage, filter, init};
 use crate::exec::sys;
 use crate::model::Exit;
@@ -28,6 +29,8 @@ pub(crate) struct Inmate {
     pub(crate) pid: Pid,
     pub(crate) pidfd: OwnedFd,
     pub(crate) last_words: LastWords,
+    /// When each step was done, where that was asked for.
+    pub(crate) steps: Vec<Stamp>,
 }
 
 /// How the job left, told by the first process of its room.
@@ -98,6 +101,7 @@ pub(crate) fn enter(
     pipes: Pipes,
     join: impl FnOnce(Pid) -> Result<(), Fault>,
 ) -> Result<(Inmate, Pipes), Fault> {
+    let (stamps, told) = Stamps::new(room.timed);
     let filters = filter::programs().ok_or(Fault::new(Stage::Filter, libc::EINVAL))?;
     pipes.theirs.give_to(room.outer).map_err(Fault::of(Stage::Ids))?;
     let (ours, theirs) = UnixStream::pair().map_err(Fault::at(Stage::Namespaces))?;
@@ -107,14 +111,18 @@ pub(crate) fn enter(
     let Some(child) = sys::fork(namespaces(room)).map_err(Fault::at(Stage::Namespaces))? else {
         // An end of ours that stayed open there would keep the job waiting for the end of its input.
         let Pipes { theirs: streams, stdin, stdout, stderr } = pipes;
-        drop((ours, faults, last_words, stdin, stdout, stderr));
-        let lines = init::Lines { keeper: theirs, faults: their_faults, last_words: their_words };
+        drop((ours, faults, last_words, stdin, stdout, stderr, told));
+        let lines = init::Lines { keeper: theirs, faults: their_faults, last_words: their_words, stamps };
         init::live(room, order, filters, streams, lines);
     };
     drop((theirs, their_faults, their_words));
     let last_words = LastWords(last_words);
     match settle(room, child.pid, ours, &faults, join) {
-        Ok(()) => Ok((Inmate { pid: child.pid, pidfd: child.pidfd, last_words }, pipes)),
+        Ok(()) => {
+            stamps.mark(Step::Exec);
+            let steps = collect(stamps, told);
+            Ok((Inmate { pid: child.pid, pidfd: child.pidfd, last_words, steps }, pipes))
+        }
         Err(fault) => {
             let _ = kill_process(child.pid, Signal::KILL);
             while matches!(sys::reap(Some(child.pid)), Ok(sys::Waited::NoneDead)) {
