@@ -298,6 +298,7 @@ mod tests {
             started_ms_ago: Some(1),
             roomed: true,
             host_network: false,
+            steps: Default::default(),
             limits: [Resource::Memory, Resource::Cpu, Resource::Processes].map(limit).into(),
         }
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::discover::discover;
-pub(crate) use self::group::{Group, Readings, sweep};
+pub(crate) use self::group::{Doors, Group, Readings, sweep};
 use super::frame::RawPath;
 use crate::model::ResourceLimits;
 
@@ -42,6 +42,17 @@ impl Controls {
 pub(crate) enum Version {
     V1,
     V2,
+}
+
+impl Version {
+    /// Where a process with one thread writes itself down. With version 1 the one for threads: the one for processes
+    /// stops the forks of the whole machine, which takes ten milliseconds and more.
+    fn door(self) -> &'static str {
+        match self {
+            Self::V1 => "tasks",
+            Self::V2 => "cgroup.procs",
+        }
+    }
 }
 
 /// One hierarchy in which this node may make groups.

@@ -183,10 +183,17 @@ async fn see_it_end(attempt: AttemptId, grace_ms: u64, state: Weak<RefCell<State
 /// Copies what keepers are started from, beside everything else: it is long.
 async fn sealed(path: Option<PathBuf>) -> Option<KeeperProgram> {
     let path = path?;
+    let (answer, sealed) = oneshot::channel();
     let here = path.clone();
-    let copied = tokio::task::spawn_blocking(move || KeeperProgram::seal(&here)).await;
-    // Only a panic there would lose it.
-    let copy = copied.unwrap_or_else(|error| KeeperProgram::of_file(path, error.to_string()));
+    let sealing = move || drop(answer.send(KeeperProgram::seal(&here)));
+    // A thread of the runtime's would stay.
+    let begun = std::thread::Builder::new().name("callboard-seal".into()).spawn(sealing);
+    // Without a thread there is no answer.
+    let copy = match (begun, sealed.await) {
+        (Ok(_), Ok(copy)) => copy,
+        (Err(error), _) => KeeperProgram::of_file(path, error.to_string()),
+        (Ok(_), Err(error)) => KeeperProgram::of_file(path, error.to_string()),
+    };
     if let Some(why) = copy.why_not_sealed() {
         log::warn!("keepers are started from their file, not from a copy that nobody can change: {why}");
     }

@@ -158,6 +158,16 @@ pub(crate) struct Forked {
 /// What clone3 says: `ENOSYS` where a filter of a container knows no namespaces, `EPERM` where they are forbidden,
 /// `ENOSPC` where there are too many.
 pub(crate) fn fork(namespaces: u64) -> io::Result<Option<Forked>> {
+    fork_into(namespaces, None)
+}
+
+/// The same, into a control group of version 2.
+///
+/// # Errors
+/// As [`fork`], and others where a process may not begin in that group.
+pub(crate) fn fork_into(namespaces: u64, group: Option<BorrowedFd<'_>>) -> io::Result<Option<Forked>> {
+    // Since Linux 5.7. It does not fit into the type that libc has for flags.
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
     let mut pidfd: RawFd = -1;
     // SAFETY: zeroes are a valid clone_args. Without a stack of its own the child goes on here with a copy of ours, as
     // after fork; nobody else runs in this process, so no lock is held by a thread that the child lacks.
@@ -166,6 +176,10 @@ pub(crate) fn fork(namespaces: u64) -> io::Result<Option<Forked>> {
         args.flags = namespaces | libc::CLONE_PIDFD as u64;
         args.pidfd = (&raw mut pidfd).addr() as u64;
         args.exit_signal = libc::SIGCHLD as u64;
+        if let Some(group) = group {
+            args.flags |= CLONE_INTO_CGROUP;
+            args.cgroup = u64::try_from(group.as_raw_fd()).unwrap_or_default();
+        }
         libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>())
     };
     match pid {

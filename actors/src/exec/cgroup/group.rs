@@ -1,6 +1,7 @@
 //! The groups of one job: made, limited, entered, read, and removed when nothing is in them any more.
 
 use std::io::ErrorKind;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -21,6 +22,28 @@ const TRIES: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Group {
     folders: Vec<(PathBuf, Hierarchy)>,
+}
+
+/// Open ways into a group. A process with one thread that goes there itself, or begins there, waits for nobody; for one
+/// that is moved by another the kernel stops the forks of the whole machine, which takes ten milliseconds and more.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    /// Of version 1: where a thread writes itself down.
+    own: Vec<OwnedFd>,
+    /// Of version 2: where a process can be made.
+    unified: Option<OwnedFd>,
+}
+
+impl Doors {
+    /// The group of version 2.
+    pub(crate) fn unified(&self) -> Option<BorrowedFd<'_>> {
+        self.unified.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Takes this thread, which must be the only one of its process, into the groups of version 1.
+    pub(crate) fn walk_in(&self) -> Result<(), Errno> {
+        self.own.iter().try_for_each(|door| rustix::io::write(door, b"0").map(drop))
+    }
 }
 
 /// What the kernel counted of a job.
@@ -54,23 +77,42 @@ impl Group {
         Ok(group)
     }
 
-    /// Puts a process into it. What that process starts afterwards is in it, too.
+    /// Puts a process into it, as far as it cannot go there itself. What that process starts afterwards is in it, too.
     pub(crate) fn take(&self, pid: Pid) -> Result<(), GroupError> {
-        self.enter(&pid.as_raw_pid().to_string())
+        let unified = self.folders.iter().filter(|(_, it)| it.version == Version::V2);
+        unified
+            .into_iter()
+            .try_for_each(|(folder, _)| put(&folder.join("cgroup.procs"), &pid.as_raw_pid().to_string()))
+    }
+
+    /// Opens it for a process that is about to be started.
+    pub(crate) fn doors(&self) -> Result<Doors, GroupError> {
+        let mut doors = Doors { own: Vec::new(), unified: None };
+        for (folder, hierarchy) in &self.folders {
+            match hierarchy.version {
+                Version::V1 => {
+                    let file = folder.join(hierarchy.version.door());
+                    let opened = std::fs::OpenOptions::new().write(true).open(&file);
+                    doors.own.push(opened.map_err(GroupError::at(&file))?.into());
+                }
+                Version::V2 => {
+                    let opened = std::fs::File::open(folder).map_err(GroupError::at(folder))?;
+                    doors.unified = Some(opened.into());
+                }
+            }
+        }
+        Ok(doors)
     }
 
     /// Puts this very process into it, for as long as it takes to start another one there.
     pub(crate) fn enter_for<T>(&self, start: impl FnOnce() -> T) -> Result<T, GroupError> {
-        let entered = self.enter("0");
+        let enter = |folder: &Path, hierarchy: &Hierarchy| put(&folder.join(hierarchy.version.door()), "0");
+        let entered = self.folders.iter().try_for_each(|(folder, hierarchy)| enter(folder, hierarchy));
         let done = entered.map(|()| start());
         for (_, hierarchy) in &self.folders {
-            put(&hierarchy.home.to_path().join("cgroup.procs"), "0")?;
+            enter(&hierarchy.home.to_path(), hierarchy)?;
         }
         done
-    }
-
-    fn enter(&self, who: &str) -> Result<(), GroupError> {
-        self.folders.iter().try_for_each(|(folder, _)| put(&folder.join("cgroup.procs"), who))
     }
 
     /// What was counted so far.

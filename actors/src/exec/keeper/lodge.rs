@@ -26,12 +26,8 @@ pub(crate) fn lodge(plan: &Plan, setup: &Setup, group: Option<&Group>) -> Result
         .ok_or_else(|| refused("an empty command, or a NUL byte in it".into(), 127))?;
     let pipes = Pipes::new(plan.input != InputMode::Null)
         .map_err(|error| refused(format!("no pipe can be made: {error}"), 126))?;
-    let join = |pid| match group {
-        Some(group) => group.take(pid).map_err(|error| Fault::groups(error.errno())),
-        None => Ok(()),
-    };
     let (inmate, pipes) =
-        enter(room, &order, pipes, join).map_err(|fault| explain(fault, plan, folder, &paths))?;
+        enter(room, &order, pipes, group).map_err(|fault| explain(fault, plan, folder, &paths))?;
     unstoppable(&[Some(&pipes.stdout), Some(&pipes.stderr), pipes.stdin.as_ref()])
         .map_err(|error| refused(format!("the job's process could not be watched: {error}"), 126))?;
     Ok(Launched {

@@ -15,6 +15,7 @@ use super::filter::Filters;
 use super::spawn::Streams;
 use super::stamps::{Stamps, Step};
 use super::{Fault, INSIDE_ID, Order, Room, Stage, payload, root};
+use crate::exec::cgroup::Doors;
 use crate::exec::sys;
 use crate::model::Exit;
 
@@ -29,6 +30,8 @@ pub(super) struct Lines {
     pub(super) keeper: UnixStream,
     pub(super) faults: OwnedFd,
     pub(super) last_words: OwnedFd,
+    /// Into its groups.
+    pub(super) doors: Option<Doors>,
     pub(super) stamps: Stamps,
 }
 
@@ -40,12 +43,16 @@ pub(super) fn read_words(words: &[u8]) -> Option<(Exit, u32)> {
 
 /// The whole life of the first process.
 pub(super) fn live(room: &Room, order: &Order, filters: &Filters, streams: Streams, lines: Lines) -> ! {
-    let Lines { mut keeper, faults, last_words, stamps } = lines;
+    let Lines { mut keeper, faults, last_words, doors, stamps } = lines;
     stamps.mark(Step::Namespaces);
     let fail = |fault: Fault| -> ! {
         let _ = rustix::io::write(&faults, &fault.to_bytes());
         sys::end(1)
     };
+    if let Err(errno) = doors.as_ref().map_or(Ok(()), Doors::walk_in) {
+        fail(Fault::of(Stage::Groups)(errno));
+    }
+    drop(doors);
     if let Err(fault) = make(room, order, &mut keeper, &stamps) {
         fail(fault);
     }

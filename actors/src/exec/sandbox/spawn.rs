@@ -12,6 +12,7 @@ use rustix::process::{Gid, Pid, Signal, Uid, kill_process};
 
 use super::stamps::{Stamp, Stamps, Step, collect};
 use super::{Fault, INSIDE_ID, Order, Room, Stage, filter, init};
+use crate::exec::cgroup::{Doors, Group};
 use crate::exec::sys;
 use crate::model::Exit;
 
@@ -90,8 +91,8 @@ impl Pipes {
     }
 }
 
-/// Makes a room and starts the job in it. When this returns, its program runs. `join` puts the first process where its
-/// use is counted, before it does anything.
+/// Makes a room and starts the job in it. When this returns, its program runs. The first process is in its
+/// group, where its use is counted, before it does anything.
 ///
 /// # Errors
 /// [`Fault`]; then nothing of it is left.
@@ -99,7 +100,7 @@ pub(crate) fn enter(
     room: &Room,
     order: &Order,
     pipes: Pipes,
-    join: impl FnOnce(Pid) -> Result<(), Fault>,
+    group: Option<&Group>,
 ) -> Result<(Inmate, Pipes), Fault> {
     let (stamps, told) = Stamps::new(room.timed);
     let filters = filter::programs().ok_or(Fault::new(Stage::Filter, libc::EINVAL))?;
@@ -108,16 +109,20 @@ pub(crate) fn enter(
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(Fault::of(Stage::Namespaces));
     let (faults, their_faults) = pipe()?;
     let (last_words, their_words) = pipe()?;
-    let Some(child) = sys::fork(namespaces(room)).map_err(Fault::at(Stage::Namespaces))? else {
+    let doors = group.map(Group::doors).transpose().map_err(|error| Fault::groups(error.errno()))?;
+    let (forked, must_be_taken) = fork(room, doors.as_ref());
+    let Some(child) = forked.map_err(Fault::at(Stage::Namespaces))? else {
         // An end of ours that stayed open there would keep the job waiting for the end of its input.
         let Pipes { theirs: streams, stdin, stdout, stderr } = pipes;
         drop((ours, faults, last_words, stdin, stdout, stderr, told));
-        let lines = init::Lines { keeper: theirs, faults: their_faults, last_words: their_words, stamps };
+        let lines =
+            init::Lines { keeper: theirs, faults: their_faults, last_words: their_words, doors, stamps };
         init::live(room, order, filters, streams, lines);
     };
-    drop((theirs, their_faults, their_words));
+    drop((theirs, their_faults, their_words, doors));
+    let group = group.filter(|_| must_be_taken);
     let last_words = LastWords(last_words);
-    match settle(room, child.pid, ours, &faults, join) {
+    match settle(room, child.pid, ours, &faults, group) {
         Ok(()) => {
             stamps.mark(Step::Exec);
             let steps = collect(stamps, told);
@@ -134,6 +139,17 @@ pub(crate) fn enter(
     }
 }
 
+/// Starts the first process where it is counted, and says whether it is to be moved there because that could not be.
+fn fork(room: &Room, doors: Option<&Doors>) -> (std::io::Result<Option<sys::Forked>>, bool) {
+    let Some(unified) = doors.and_then(Doors::unified) else {
+        return (sys::fork(namespaces(room)), false);
+    };
+    match sys::fork_into(namespaces(room), Some(unified)) {
+        Ok(forked) => (Ok(forked), false),
+        Err(_) => (sys::fork(namespaces(room)), true),
+    }
+}
+
 fn namespaces(room: &Room) -> u64 {
     let network = if room.host_network { 0 } else { libc::CLONE_NEWNET };
     (NAMESPACES | network) as u64
@@ -145,14 +161,15 @@ fn settle(
     pid: Pid,
     mut line: UnixStream,
     faults: &OwnedFd,
-    join: impl FnOnce(Pid) -> Result<(), Fault>,
+    group: Option<&Group>,
 ) -> Result<(), Fault> {
     line.set_read_timeout(Some(PATIENCE)).map_err(Fault::at(Stage::Ids))?;
     let mut ready = [0];
     // When it is gone already, it has said why.
     if line.read_exact(&mut ready).is_ok() {
         map_users(room, pid).map_err(Fault::at(Stage::Ids))?;
-        join(pid)?;
+        let taken = group.map_or(Ok(()), |group| group.take(pid));
+        taken.map_err(|error| Fault::groups(error.errno()))?;
         let _ = line.write_all(&ready);
     }
     let mut told = [PollFd::new(faults, PollFlags::IN)];
