@@ -287,9 +287,17 @@ impl Server {
         self.exit_code()
     }
 
-    /// Keepers that belong to this data folder and still live.
+    /// Keepers that belong to this data folder and still live. A server that ends lets go of them and does not wait, so
+    /// they are given a moment.
     pub fn keepers(&self) -> usize {
-        self.keeper_pids().len()
+        let began = Instant::now();
+        loop {
+            let count = self.keeper_pids().len();
+            if count == 0 || began.elapsed() > Duration::from_secs(5) {
+                return count;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Who they are.

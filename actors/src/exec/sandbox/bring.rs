@@ -25,6 +25,8 @@ pub(crate) struct Guest {
     /// The place that the node allows, which it is at or below.
     allowed: String,
     pub(crate) read_only: bool,
+    /// Whether nobody asked for it: it is the folder that the job starts in.
+    is_implied: bool,
 }
 
 /// Why something cannot be brought in, as far as that can be said without looking.
@@ -45,12 +47,22 @@ pub(crate) fn guests(mounts: &[Mount], folder: &str, allowed: &[AllowedMount]) -
             return Err(Barred::ReadOnly(mount.path.clone()));
         }
         let allowed = place.path.clone();
-        guests.push(Guest { path: mount.path.clone(), allowed, read_only: mount.read_only });
+        guests.push(Guest {
+            path: mount.path.clone(),
+            allowed,
+            read_only: mount.read_only,
+            is_implied: false,
+        });
     }
     // Where a job starts it may work, as far as that is allowed; where it is not, its folder is not there.
     let is_covered = guests.iter().any(|guest| mounts::below(folder, &guest.path).is_some());
     if let Some(place) = allowance(allowed, folder).filter(|_| !is_covered && !mounts::is_own(folder)) {
-        guests.push(Guest { path: folder.into(), allowed: place.path.clone(), read_only: place.read_only });
+        guests.push(Guest {
+            path: folder.into(),
+            allowed: place.path.clone(),
+            read_only: place.read_only,
+            is_implied: true,
+        });
     }
     // What is below another one comes after it, so as not to be covered by it.
     guests.sort_by_key(|guest| guest.path.len());
@@ -87,6 +99,11 @@ pub(crate) fn fetch_as(guest: &Guest, outer: (u32, u32)) -> Done<OwnedFd> {
             Ok(()) => return Ok(tree),
             Err(_) if !below.is_empty() => {}
             Err(_) if guest.read_only => return Ok(tree),
+            // A job that only wants to start somewhere may have no use for writing there.
+            Err(_) if guest.is_implied => {
+                restrict(&tree, &Guest { read_only: true, ..guest.clone() })?;
+                return Ok(tree);
+            }
             Err(error) => return Err(errno(&error)),
         }
     }
