@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::object::objects;
+use super::object::{object_or_null, objects};
 pub use super::secrets::SecretBody;
 use super::whole::whole_or_null;
 
@@ -84,7 +84,7 @@ pub struct SubmitBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<IsolationBody>,
     /// What it may use at most; the node's defaults when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object_or_null")]
     pub limits: Option<LimitsBody>,
     /// What of the node that runs it is to be in its room.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "objects")]

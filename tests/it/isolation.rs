@@ -87,6 +87,7 @@ fn what_is_demanded_is_had_or_the_job_is_not_run() {
         json!({"network": "lan"}),
         json!({"mode": "none", "require": ["netns"]}),
         json!({"colour": "red"}),
+        json!(["sandbox"]),
         json!(7),
     ] {
         let body = json!({"command": "true", "isolation": strange});

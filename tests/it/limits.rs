@@ -192,6 +192,7 @@ fn a_node_s_defaults_hold_for_those_who_ask_for_nothing_and_its_most_for_all() {
         json!({"cpus": 1e300}),
         json!({"processes": 0}),
         json!({"speed": 1}),
+        json!([1, 2]),
     ] {
         let (status, problem) =
             server.ask("POST", "/v1/jobs", Some(&json!({"command": "true", "limits": limits}))).unwrap();

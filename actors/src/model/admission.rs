@@ -91,10 +91,6 @@ fn check_mounts(spec: &JobSpec, problems: &mut Vec<SpecProblem>) {
         if let Some(detail) = mount.problem() {
             problems.push(SpecProblem { pointer: format!("/mounts/{at}/path"), detail });
         }
-        if spec.mounts[..at].iter().any(|other| other.path == mount.path) {
-            let detail = format!("{} is there twice", mount.path);
-            problems.push(SpecProblem { pointer: format!("/mounts/{at}/path"), detail });
-        }
     }
     let fine = spec.mounts.is_empty() || spec.isolation != Isolation::None;
     let text = || "a plain process sees the host as it is: mounts do not go with isolation `none`".into();

@@ -7,6 +7,7 @@ use callboard_actors::model::{Demands, Isolation, IsolationReport, JobSpec, Netw
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::super::object::object;
 use super::FieldProblem;
 use super::usage::{EnforcedBody, enforced};
 
@@ -20,7 +21,7 @@ pub enum IsolationBody {
     /// `auto`, `none` or `sandbox`.
     Mode(String),
     /// A mode with demands.
-    Demands(DemandsBody),
+    Demands(#[serde(deserialize_with = "object")] DemandsBody),
 }
 
 /// A mode of isolation, and what a job demands beside it.

@@ -40,11 +40,16 @@ pub(crate) enum Barred {
 
 /// What a job's mounts and its folder come to.
 pub(crate) fn guests(mounts: &[Mount], folder: &str, allowed: &[AllowedMount]) -> Result<Vec<Guest>, Barred> {
-    let mut guests = Vec::new();
+    let mut guests: Vec<Guest> = Vec::new();
     for mount in mounts {
         let place = allowance(allowed, &mount.path).ok_or_else(|| Barred::NotAllowed(mount.path.clone()))?;
         if place.read_only && !mount.read_only {
             return Err(Barred::ReadOnly(mount.path.clone()));
+        }
+        if mounts.iter().any(|other| other.path == mount.path && other.read_only && !mount.read_only)
+            || guests.iter().any(|guest| guest.path == mount.path)
+        {
+            continue; // What is named twice is read-only when it is so once.
         }
         let allowed = place.path.clone();
         guests.push(Guest {
@@ -214,6 +219,19 @@ mod tests {
         assert!(guests(&[], "/home/me", &[]).unwrap().is_empty());
         let covered = guests(&[mount("/home", true)], "/home/me", &everything);
         assert_eq!(shown(covered), ["/home:ro"]);
+    }
+
+    #[test]
+    fn what_is_named_twice_is_there_once_and_read_only_holds() {
+        let everything = allowed(&["/"]);
+        let thrice = [
+            mount("/a", false),
+            mount("/a", true),
+            mount("/a", false),
+            mount("/b", false),
+            mount("/b", false),
+        ];
+        assert_eq!(shown(guests(&thrice, "/", &everything)), ["/a:ro", "/b"]);
     }
 
     #[test]
