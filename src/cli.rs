@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod events;
 mod exit;
+mod files;
 mod help;
 mod history;
 mod interrupts;

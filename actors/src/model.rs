@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod admission;
+pub mod files;
 pub mod footprint;
 pub mod health;
 pub mod id;
@@ -24,6 +25,7 @@ pub mod tenant;
 pub mod time;
 pub mod transition;
 
+pub use files::InputFile;
 pub use footprint::StoreTotals;
 pub use health::{HealthBoard, StoreSummary};
 pub use id::{AttemptId, ClusterId, Epoch, Incarnation, JobId, NodeId, Term};

@@ -45,6 +45,7 @@ pub fn job(line: &str) -> SubmitBody {
 pub fn job_with(line: &str, isolation: &str) -> SubmitBody {
     SubmitBody {
         mounts: Vec::new(),
+        files: Vec::new(),
         command: CommandBody::Argv(vec!["/bin/sh".into(), "-c".into(), line.into()]),
         name: None,
         secret_env: Default::default(),

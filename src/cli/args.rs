@@ -224,6 +224,9 @@ pub struct JobArgs {
     /// Have a folder or file of the host in the job's room, at the same place; with :ro it cannot be changed.
     #[arg(long, value_name = "PATH[:ro]")]
     pub mount: Vec<String>,
+    /// Send a small file along: it lies below /job, the job's home, where the job then starts.
+    #[arg(long, value_name = "LOCAL[:PATH]")]
+    pub file: Vec<String>,
     #[command(flatten)]
     pub limits: LimitArgs,
     /// The command and its arguments.

@@ -8,6 +8,7 @@ use super::args::{Global, JobArgs, SubmitArgs};
 use super::client::Client;
 use super::commands::print_jobs;
 use super::exit::{self, Failure, USAGE};
+use super::files;
 use super::progress::Progress;
 use super::secret_env;
 use super::style::plain;
@@ -75,6 +76,8 @@ pub fn job_body(args: &JobArgs, same_host: bool, environment: &Environment) -> R
     let here = same_host.then(|| std::env::current_dir().ok()).flatten();
     let cwd = match &args.cwd {
         Some(folder) => Some(here.as_ref().map_or_else(|| folder.clone(), |here| here.join(folder))),
+        // Its files are in its home, and that is where it would look for them.
+        None if !args.file.is_empty() => None,
         None => here.clone(),
     };
     Ok(SubmitBody {
@@ -93,6 +96,7 @@ pub fn job_body(args: &JobArgs, same_host: bool, environment: &Environment) -> R
         isolation: args.isolation.body(),
         limits: args.limits.body(),
         mounts: args.mount.iter().map(|text| mount(text, here.as_deref())).collect(),
+        files: files::read(&args.file)?,
     })
 }
 

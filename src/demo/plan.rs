@@ -101,6 +101,7 @@ impl Planned {
             isolation: None,
             limits: None,
             mounts: Vec::new(),
+            files: Vec::new(),
         }
     }
 

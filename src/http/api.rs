@@ -10,6 +10,7 @@ use super::object::{object_or_null, objects};
 pub use super::secrets::SecretBody;
 use super::whole::whole_or_null;
 
+mod files;
 mod isolation;
 mod mounts;
 mod original;
@@ -17,6 +18,7 @@ mod records;
 mod tokens;
 mod usage;
 
+pub use files::{FileBody, FileContentBody, FileInfoBody};
 pub use isolation::{DemandsBody, IsolationBody, IsolationReportBody, LayerBody, RoomsBody};
 pub use mounts::MountBody;
 pub use original::{CompatAccepted, CompatJob, CompatSubmit, ExecuteAnswer, HealthBody};
@@ -89,6 +91,9 @@ pub struct SubmitBody {
     /// What of the node that runs it is to be in its room.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "objects")]
     pub mounts: Vec<MountBody>,
+    /// Small files that lie below `/job`, its home, when it starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "objects")]
+    pub files: Vec<FileBody>,
 }
 
 /// Body of `POST /v1/jobs/batch`.
@@ -205,6 +210,9 @@ pub struct JobBody {
     /// What of its node is in its room.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<MountBody>,
+    /// What lies below `/job` when it starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileInfoBody>,
     /// Folder it starts in.
     pub cwd: Option<String>,
     /// Variables it was given.

@@ -3,9 +3,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use callboard_actors::model::{CommandLine, InputMode, JobSpec, Limits, OnLost, SealedEnv, limits};
+use callboard_actors::model::{
+    CommandLine, InputFile, InputMode, JobSpec, Limits, OnLost, SealedEnv, limits,
+};
 
-use super::api::{CommandBody, CompatSubmit, FieldProblem, StdinBody, SubmitBody};
+use super::api::{CommandBody, CompatSubmit, FieldProblem, FileBody, FileContentBody, StdinBody, SubmitBody};
 use super::problem::Problem;
 
 /// The spec of a `/v1` job, without its secret variables.
@@ -25,6 +27,7 @@ pub fn of(body: SubmitBody, limits: &Limits) -> Result<JobSpec, Problem> {
     };
     let (isolation, demands) = body.isolation.map(|asked| asked.read(&mut errors)).unwrap_or_default();
     let input = body.stdin.map_or(InputMode::Null, |stdin| input(stdin, &mut errors));
+    let files = body.files.into_iter().enumerate().map(|(at, it)| file(at, it, &mut errors)).collect();
     if !errors.is_empty() {
         return Err(Problem::fields(errors));
     }
@@ -41,6 +44,7 @@ pub fn of(body: SubmitBody, limits: &Limits) -> Result<JobSpec, Problem> {
         isolation,
         demands,
         mounts: body.mounts.into_iter().map(Into::into).collect(),
+        files,
         limits: body.limits.map(|asked| asked.read()).unwrap_or_default(),
     })
 }
@@ -71,19 +75,29 @@ fn command(body: CommandBody) -> CommandLine {
 fn input(body: StdinBody, errors: &mut Vec<FieldProblem>) -> InputMode {
     match body {
         StdinBody::Text(text) => InputMode::Inline(text.into_bytes()),
-        StdinBody::Base64(text) => match STANDARD.decode(text) {
-            Ok(bytes) => InputMode::Inline(bytes),
-            Err(error) => {
-                refuse(errors, "#/stdin/base64", format!("this is not standard base64: {error}"));
-                InputMode::Null
-            }
-        },
+        StdinBody::Base64(text) => InputMode::Inline(bytes_of(&text, "#/stdin/base64", errors)),
         StdinBody::Stream(true) => InputMode::Streamed,
         StdinBody::Stream(false) => {
             refuse(errors, "#/stdin/stream", "stream is `true`, or stdin is left out".into());
             InputMode::Null
         }
     }
+}
+
+fn file(at: usize, body: FileBody, errors: &mut Vec<FieldProblem>) -> InputFile {
+    let bytes = match body.content {
+        FileContentBody::Text(text) => text.into_bytes(),
+        FileContentBody::Base64(text) => bytes_of(&text, &format!("#/files/{at}/content/base64"), errors),
+    };
+    InputFile { path: body.path, bytes, executable: body.executable }
+}
+
+/// Nothing of what is no base64, which is refused.
+fn bytes_of(text: &str, pointer: &str, errors: &mut Vec<FieldProblem>) -> Vec<u8> {
+    STANDARD.decode(text).unwrap_or_else(|error| {
+        refuse(errors, pointer, format!("this is not standard base64: {error}"));
+        Vec::new()
+    })
 }
 
 fn refuse(errors: &mut Vec<FieldProblem>, pointer: &str, detail: String) {

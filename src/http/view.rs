@@ -46,6 +46,7 @@ pub fn listed(view: &JobView) -> JobBody {
         isolation: spec.into(),
         limits: spec.limits.into(),
         mounts: spec.mounts.iter().map(Into::into).collect(),
+        files: spec.files.iter().map(Into::into).collect(),
         cwd: spec.cwd.clone(),
         env: Default::default(),
         secret_env: Vec::new(),

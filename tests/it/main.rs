@@ -21,6 +21,7 @@ mod embed;
 mod ends;
 mod exec;
 mod fake;
+mod files;
 mod first_run;
 mod former;
 mod http;

@@ -121,5 +121,6 @@ impl SpecCache {
 fn weight(spec: &JobSpec) -> usize {
     let env: usize = spec.env.iter().map(|(name, value)| name.len() + value.len() + 64).sum();
     let input = if let InputMode::Inline(bytes) = &spec.input { bytes.len() } else { 0 };
-    256 + spec.command.byte_len() + env + spec.secret_env.byte_len() + input
+    let files = crate::model::files::weight(&spec.files);
+    256 + spec.command.byte_len() + env + spec.secret_env.byte_len() + input + files
 }

@@ -112,6 +112,7 @@ fn plan(secret: &str) -> Plan {
             ..ResourceLimits::default()
         },
         mounts: Vec::new(),
+        files: Vec::new(),
         host_network: false,
         input: InputMode::Null,
         timeout_ms: Some(PATIENCE_MS / 2),

@@ -75,6 +75,7 @@ fn plan(host_network: bool) -> Plan {
         roomed: true,
         limits: ResourceLimits::default(),
         mounts: Vec::new(),
+        files: Vec::new(),
         host_network,
         input: InputMode::Null,
         timeout_ms: Some(PATIENCE_MS),

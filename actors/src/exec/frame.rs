@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::cgroup::Layout;
 use super::sandbox::{Room, Stamp};
 use crate::model::{
-    AllowedMount, AttemptEnd, AttemptId, Captured, CommandLine, InputMode, LimitReport, Mount,
+    AllowedMount, AttemptEnd, AttemptId, Captured, CommandLine, InputFile, InputMode, LimitReport, Mount,
     ResourceLimits, SecretEnv, Usage,
 };
 
@@ -99,6 +99,8 @@ pub(crate) struct Plan {
     pub(crate) limits: ResourceLimits,
     /// What of the host it wants in its room.
     pub(crate) mounts: Vec<Mount>,
+    /// What lies in its room when it starts.
+    pub(crate) files: Vec<InputFile>,
     /// Whether it has the host's network.
     pub(crate) host_network: bool,
     pub(crate) input: InputMode,

@@ -9,6 +9,7 @@ mod payload;
 mod root;
 mod spawn;
 mod stamps;
+mod unpack;
 
 use serde::{Deserialize, Serialize};
 
@@ -122,10 +123,11 @@ pub(crate) enum Stage {
     Groups = 13,
     Guests = 14,
     Landlock = 15,
+    Files = 16,
 }
 
 impl Stage {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Namespaces,
         Self::Ids,
         Self::Mounts,
@@ -141,6 +143,7 @@ impl Stage {
         Self::Groups,
         Self::Guests,
         Self::Landlock,
+        Self::Files,
     ];
 
     fn from_u8(number: u8) -> Option<Self> {
@@ -165,6 +168,7 @@ impl Stage {
             Self::Groups => "its control group",
             Self::Guests => "bringing in what it asked for",
             Self::Landlock => "Landlock",
+            Self::Files => "writing the files that come with it",
         }
     }
 }
@@ -208,6 +212,11 @@ impl Fault {
     /// One of the things that were to be brought in.
     pub(crate) fn guest(which: usize, errno: rustix::io::Errno) -> Self {
         Self { which: u8::try_from(which).unwrap_or(u8::MAX), ..Self::of(Stage::Guests)(errno) }
+    }
+
+    /// One of the files that were to be written.
+    fn file(which: usize, errno: rustix::io::Errno) -> Self {
+        Self { stage: Stage::Files, ..Self::guest(which, errno) }
     }
 
     fn new(stage: Stage, errno: i32) -> Self {

@@ -1,5 +1,6 @@
 //! What a spec must look like to be a job at all: sizes, bytes and names. Whether it is *permitted* is `policy`.
 
+use super::files::{self, MAX_FILES, MAX_FILES_BYTES};
 use super::isolation::{MAX_DEMANDED_LAYERS, Tier, layer_names};
 use super::limits::{self, Limits};
 use super::mounts::MAX_MOUNTS;
@@ -63,6 +64,7 @@ pub fn check_with_secrets(
     require(spec.grace_ms <= max, "/grace", text, &mut problems);
     check_limits(spec, limits, &mut problems);
     check_mounts(spec, &mut problems);
+    check_files(spec, &mut problems);
     check_demands(spec, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
@@ -95,6 +97,19 @@ fn check_mounts(spec: &JobSpec, problems: &mut Vec<SpecProblem>) {
     let fine = spec.mounts.is_empty() || spec.isolation != Isolation::None;
     let text = || "a plain process sees the host as it is: mounts do not go with isolation `none`".into();
     require(fine, "/mounts", text, problems);
+}
+
+fn check_files(spec: &JobSpec, problems: &mut Vec<SpecProblem>) {
+    let (files, most) = (&spec.files, MAX_FILES);
+    require(files.len() <= most, "/files", || format!("a job has at most {most} files"), problems);
+    let text = || format!("the files of a job and their paths have at most {MAX_FILES_BYTES} bytes in all");
+    require(files::weight(files) <= MAX_FILES_BYTES, "/files", text, problems);
+    for (at, detail) in files::problems(files) {
+        problems.push(SpecProblem { pointer: format!("/files/{at}/path"), detail });
+    }
+    let fine = files.is_empty() || spec.isolation != Isolation::None;
+    let text = || "files lie in a job's room: they do not go with isolation `none`".into();
+    require(fine, "/files", text, problems);
 }
 
 fn check_limits(spec: &JobSpec, limits: &Limits, problems: &mut Vec<SpecProblem>) {

@@ -16,7 +16,8 @@ pub fn of_spec(spec: &JobSpec) -> u64 {
         InputMode::Inline(bytes) => bytes.len(),
         _ => 0,
     };
-    (spec.command.byte_len() + text(&spec.name) + text(&spec.cwd) + env + input) as u64
+    let files = super::files::weight(&spec.files);
+    (spec.command.byte_len() + text(&spec.name) + text(&spec.cwd) + env + input + files) as u64
 }
 
 /// The bytes of a finished job: its spec's, its kept output's, inline or spooled, and [`RECORD_BYTES`].

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::files::InputFile;
 use super::isolation::Demands;
 use super::mounts::Mount;
 use super::resources::ResourceLimits;
@@ -49,6 +50,9 @@ pub struct JobSpec {
     /// What of the host it wants in its room.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
+    /// What lies in its room when it starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<InputFile>,
 }
 
 impl JobSpec {
@@ -68,6 +72,7 @@ impl JobSpec {
             demands: Demands::default(),
             limits: ResourceLimits::default(),
             mounts: Vec::new(),
+            files: Vec::new(),
         }
     }
 

@@ -1,12 +1,18 @@
 //! What the types of a job's isolation, limits and mounts cannot say of themselves.
 
+use callboard_actors::model::files::{MAX_FILE_PATH_BYTES, MAX_FILES};
 use callboard_actors::model::isolation::{MAX_DEMANDED_LAYERS, layer_names};
 use callboard_actors::model::mounts::{MAX_MOUNT_BYTES, MAX_MOUNTS};
 use callboard_actors::model::{Isolation, ResourceLimits, Tier};
 use serde_json::{Value, json};
 
+use super::precise::BASE64;
+
 /// An absolute path that says one place, which is not the room's own.
 const MOUNT: &str = r"^/(?!(proc|sys|dev|etc|job)(/|$))(?!(tmp|usr|bin|sbin|lib|lib64|lib32|opt|run|var|var/tmp|var/lib)$)(?!\.{1,2}(/|$))[^/\u0000]+(/(?!\.{1,2}(/|$))[^/\u0000]+)*$";
+
+/// A relative path that says one place.
+const FILE: &str = r"^(?!\.{1,2}(/|$))[^/\u0000]+(/(?!\.{1,2}(/|$))[^/\u0000]+)*$";
 
 /// Where a schema says too little, below `/components/schemas`, and what it should say.
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
@@ -25,6 +31,11 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("DemandsBody", plain_demands()),
         ("SubmitBody/properties/mounts", json!({"maxItems": MAX_MOUNTS})),
         ("MountBody/properties/path", json!({"maxLength": MAX_MOUNT_BYTES, "pattern": MOUNT})),
+        ("SubmitBody/properties/files", json!({"maxItems": MAX_FILES})),
+        ("FileBody/properties/path", json!({"maxLength": MAX_FILE_PATH_BYTES, "pattern": FILE})),
+        ("FileContentBody/oneOf/0", json!({"title": "FileText", "additionalProperties": false})),
+        ("FileContentBody/oneOf/1", json!({"title": "FileBase64", "additionalProperties": false})),
+        ("FileContentBody/oneOf/1/properties/base64", json!({"pattern": BASE64})),
         ("SubmitBody", rooms_only()),
     ]
 }
@@ -51,10 +62,10 @@ fn plain_demands() -> Value {
 fn rooms_only() -> Value {
     let given = |name: &str| json!({"required": [name], "properties": {name: {"not": {"type": "null"}}}});
     let limits = json!({"type": "object", "anyOf": [given("disk_bytes"), given("open_files")]});
-    let mounts = json!({"required": ["mounts"], "properties": {"mounts": {"minItems": 1}}});
+    let listed = |name: &str| json!({"required": [name], "properties": {name: {"minItems": 1}}});
     let limited = json!({"required": ["limits"], "properties": {"limits": limits}});
     let mode = json!({"type": "object", "required": ["mode"], "properties": {"mode": {"const": "none"}}});
     let plain =
         json!({"required": ["isolation"], "properties": {"isolation": {"anyOf": [{"const": "none"}, mode]}}});
-    json!({"not": {"allOf": [plain, {"anyOf": [limited, mounts]}]}})
+    json!({"not": {"allOf": [plain, {"anyOf": [limited, listed("mounts"), listed("files")]}]}})
 }

@@ -28,7 +28,8 @@ const NOT_BLANK: &str = r"^[^\u0000]*[^\s\u0000][^\u0000]*$";
 const NO_CONTROLS: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 const ENV_NAME: &str = "^(?!CALLBOARD_)[A-Za-z_][A-Za-z0-9_]*$";
 const TENANT: &str = "^[a-z0-9][a-z0-9_-]{0,62}$";
-const BASE64: &str = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?$";
+pub(super) const BASE64: &str =
+    "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?$";
 
 /// Adds everything to `document`.
 pub fn add_to(document: &mut Value, limits: &Limits) {

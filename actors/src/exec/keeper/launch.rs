@@ -89,9 +89,9 @@ pub(crate) fn launch(
             }),
         };
     }
-    if !plan.mounts.is_empty() {
-        let message =
-            "a plain process sees the host as it is and can have no mounts: ask for isolation `sandbox`";
+    if !plan.mounts.is_empty() || !plan.files.is_empty() {
+        let message = "a plain process sees the host as it is and has neither mounts nor files: ask for isolation \
+                       `sandbox`";
         return Err(SpawnFailure { message: message.into(), blame: Blame::Node });
     }
     let folder = match &plan.cwd {

@@ -22,8 +22,9 @@ pub(crate) fn lodge(plan: &Plan, setup: &Setup, group: Option<&Group>) -> Result
     let folder = plan.cwd.as_deref().unwrap_or(HOME);
     let guests = invite(plan, setup, folder)?;
     let paths: Vec<String> = guests.iter().map(|(guest, _)| guest.path.clone()).collect();
-    let order = Order::new(&plan.command, &env, folder, hostname(plan), guests)
+    let mut order = Order::new(&plan.command, &env, folder, hostname(plan), guests)
         .ok_or_else(|| refused("an empty command, or a NUL byte in it".into(), 127))?;
+    order.files = plan.files.clone();
     let pipes = Pipes::new(plan.input != InputMode::Null)
         .map_err(|error| refused(format!("no pipe can be made: {error}"), 126))?;
     let (inmate, pipes) =
@@ -69,6 +70,15 @@ fn explain(fault: Fault, plan: &Plan, folder: &str, guests: &[String]) -> SpawnF
         }
         (Stage::Exec, _) => refused(format!("`{program}` could not be started: {errno}"), 126),
         (Stage::Folder, _) => refused(not_here(folder, errno), 126),
+        (Stage::Files, Errno::NOSPC) => refused(
+            "the files that come with the job do not fit into its folder: raise --disk (limit disk_bytes)"
+                .into(),
+            126,
+        ),
+        (Stage::Files, _) => {
+            let path = plan.files.get(usize::from(fault.which)).map_or("", |file| file.path.as_str());
+            refused(format!("the job's file `{path}` cannot be written: {errno}"), 126)
+        }
         (Stage::Guests, _) => {
             let path = guests.get(usize::from(fault.which)).map_or("", String::as_str);
             refused(uninvited(path, errno), 126)

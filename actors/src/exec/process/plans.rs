@@ -66,6 +66,7 @@ pub(super) fn plan_of(job: ExecJob, decision: Decision) -> Plan {
         host_network: decision.host_network,
         limits: job.spec.limits,
         mounts: job.spec.mounts.clone(),
+        files: job.spec.files.clone(),
         input: job.spec.input.clone(),
         timeout_ms: job.spec.timeout_ms,
         grace_ms: job.spec.grace_ms,

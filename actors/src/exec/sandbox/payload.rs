@@ -16,7 +16,7 @@ use super::spawn::Streams;
 use super::stamps::{Stamps, Step};
 use super::{Fault, Room, Stage};
 use crate::exec::sys;
-use crate::model::CommandLine;
+use crate::model::{CommandLine, InputFile};
 
 /// How much rather than anything else a job is killed where memory is short; of 1000.
 const FIRST_TO_GO: &str = "500";
@@ -34,6 +34,8 @@ pub(crate) struct Order {
     pub(super) hostname: String,
     /// What of the host is brought in, each with its tree where it had to be fetched from outside.
     pub(super) guests: Vec<(Guest, Option<OwnedFd>)>,
+    /// What is written into its folder first.
+    pub(crate) files: Vec<InputFile>,
 }
 
 impl Order {
@@ -68,6 +70,7 @@ impl Order {
             folder: word(folder)?,
             hostname,
             guests,
+            files: Vec::new(),
         })
     }
 }

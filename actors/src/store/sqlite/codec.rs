@@ -42,6 +42,7 @@ pub(super) fn encode_spec(spec: &JobSpec) -> Result<(String, Option<&[u8]>), Sto
         secret_env: spec.secret_env.clone(),
         cwd: spec.cwd.clone(),
         mounts: spec.mounts.clone(),
+        files: spec.files.clone(),
         demands: spec.demands.clone(),
         ..*spec
     };

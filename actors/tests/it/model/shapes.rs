@@ -8,8 +8,9 @@ use callboard_actors::link::{
 };
 use callboard_actors::model::{
     AttemptEnd, AttemptId, AttemptResult, CancelWish, Captured, ClusterId, CommandLine, Demands, EndReason,
-    Epoch, Exit, Incarnation, InputMode, Isolation, IsolationReport, JobId, JobSpec, Mount, NodeId, OnLost,
-    Outcome, OutputSummary, ResourceLimits, SealedEnv, Term, Usage, admission, mounts, resources,
+    Epoch, Exit, Incarnation, InputFile, InputMode, Isolation, IsolationReport, JobId, JobSpec, Mount,
+    NodeId, OnLost, Outcome, OutputSummary, ResourceLimits, SealedEnv, Term, Usage, admission, files, mounts,
+    resources,
 };
 use callboard_actors::model::{Limits, limits};
 use proptest::collection::{btree_map, vec};
@@ -162,6 +163,7 @@ fn assembled((command, env, (name, cwd), input, (timeout_ms, grace_ms), on_lost)
         demands: Demands::default(),
         limits: ResourceLimits::default(),
         mounts: Vec::new(),
+        files: Vec::new(),
         secret_env: SealedEnv::default(),
     }
 }
@@ -321,6 +323,11 @@ fn specs_at_the_limits_are_accepted_and_beyond_them_refused() {
             path: format!("/{}", "m".repeat(mounts::MAX_MOUNT_BYTES - 1 + over)),
             read_only: true,
         }],
+        files: vec![InputFile {
+            path: "f".into(),
+            bytes: vec![0; files::MAX_FILES_BYTES - 1 + over],
+            executable: false,
+        }],
     };
     assert_eq!(admission::check(&at(0), &Limits::default()), Ok(()));
     let problems = admission::check(&at(1), &Limits::default()).expect_err("one too many everywhere");
@@ -340,7 +347,8 @@ fn specs_at_the_limits_are_accepted_and_beyond_them_refused() {
             "/limits/processes",
             "/limits/disk_bytes",
             "/limits/open_files",
-            "/mounts/0/path"
+            "/mounts/0/path",
+            "/files"
         ]
     );
 }
