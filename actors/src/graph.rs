@@ -301,7 +301,7 @@ async fn assemble(
         meter: Arc::clone(&builder.meter),
     };
     let runner = Runner::new(setup, guard("runner")).start();
-    let handle = ties::runner_handle(builder.node, &runner);
+    let handle = ties::runner_handle(builder.node, &runner, Arc::clone(&facts.rooms));
     let registered = coordinator.send(RegisterRunner { handle, slots }).await;
     let registration = registered.map_err(|_| StartError::Died)??;
     runner.send(BeginReporting { registration }).await.map_err(|_| StartError::Died)?;

@@ -167,6 +167,12 @@ impl Runner {
     fn finished(&mut self, now: u64, result: AttemptResult) {
         let meter = &self.setup.meter;
         meter.orphans_killed.add(u64::from(result.usage.orphans_killed));
+        meter.oom_kills.add(u64::from(result.usage.oom_kills));
+        match &result.end {
+            AttemptEnd::SandboxError { stage, .. } => meter.setup_failures[*stage as usize - 1].add(1),
+            AttemptEnd::Unavailable { missing, .. } => meter.count_isolation_refused(missing),
+            _ => {}
+        }
         for (stream, captured) in [(Stream::Stdout, &result.stdout), (Stream::Stderr, &result.stderr)] {
             let summary = captured.summary;
             meter.output_bytes[stream as usize].add(summary.total_bytes);

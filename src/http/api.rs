@@ -353,6 +353,15 @@ pub struct ProblemBody {
     /// The admission rule that denies the job; absent when none allows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleBody>,
+    /// The layers of isolation that the job demands and no runner has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// What would help against that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+    /// The setting that does not let the job have what it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setting: Option<String>,
 }
 
 /// An admission rule of the server's configuration.

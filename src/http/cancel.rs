@@ -66,5 +66,7 @@ pub async fn retry(door: Visit, request: HttpRequest, payload: Payload) -> Resul
     let body = view::full(&door.platform.retry(id).await?);
     audit::touched(&request, &body.id);
     let location = params::location(&request, &body.id);
-    Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(body))
+    let mut answer = HttpResponse::Created();
+    params::add_tier(&mut answer, &door.platform);
+    Ok(answer.insert_header((LOCATION, location)).json(body))
 }

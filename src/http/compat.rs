@@ -25,13 +25,14 @@ pub async fn submit(door: Visit, request: HttpRequest, payload: Payload) -> Resu
     let body = read.map_err(Problem::into_validation)?;
     let idempotency = params::key(&request, "POST /jobs", &body)?;
     let spec = submit::counted(&door, spec::of_original(body, &door.platform.facts().limits))?;
-    let accepted = submit::submit(&door, Submission { idempotency, ..spec.into() }).await?;
+    let accepted = submit::submit(&door, Submission { idempotency, judged: false, ..spec.into() }).await?;
     let job = &accepted.view;
     audit::touched(&request, job.record.id);
     let mut answer = HttpResponse::Ok();
     if accepted.replayed {
         answer.insert_header((params::REPLAYED, "true"));
     }
+    params::add_tier(&mut answer, &door.platform);
     Ok(answer.json(CompatAccepted {
         job_id: job.record.id.to_string(),
         status: status(job.status()).into(),

@@ -7,7 +7,7 @@ use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse, rt};
 use callboard_actors::model::limits::{MAX_BODY_BYTES, MAX_WAIT_MS};
 use callboard_actors::model::{CancelWish, EndReason, JobId, JobSpec, JobState, JobView, OnLost, Stream};
-use callboard_actors::protocol::jobs::CancelJob;
+use callboard_actors::protocol::jobs::{CancelJob, Submission};
 use callboard_actors::protocol::{DeleteError, LookupError, PlatformHandle};
 use tokio::sync::oneshot;
 
@@ -46,7 +46,7 @@ async fn attend(door: Door, spec: JobSpec, mut answer: oneshot::Sender<Answer>) 
     let _under_way = door.executions.begin();
     // A client that waits for one execution must not get two.
     let spec = JobSpec { on_lost: OnLost::Never, ..spec };
-    let id = match submit::submit(&door, spec.into()).await {
+    let id = match submit::submit(&door, Submission { judged: false, ..spec.into() }).await {
         Ok(accepted) => accepted.view.record.id,
         // Whoever has gone meanwhile needs no refusal.
         Err(problem) => return drop(answer.send(Err(problem))),

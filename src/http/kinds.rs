@@ -65,6 +65,10 @@ kinds! {
     ADMISSION_DENIED = "admission-denied", 403, "The job is not allowed here", None,
         "An admission rule of this server refuses the job. The detail has the rule and its reason; the member `rule` has \
          its number and its name. Change the job, or ask whoever runs the server.";
+    /// A setting does not let jobs have what it asks for.
+    ISOLATION_FORBIDDEN = "isolation-not-allowed", 403, "This isolation is not allowed here", None,
+        "The member `setting` names the setting of the runner that is in the way, and `errors` the field of the job. Ask \
+         for more isolation, or have the setting changed.";
     /// The token may not do this.
     MISSING_SCOPE = "missing-scope", 403, "The token does not allow this", None,
         "The detail names the scope that is needed; `callboard token create` makes a token that has it.";
@@ -83,6 +87,10 @@ kinds! {
     /// The tokens would no longer let anybody in, or are too many.
     TOKEN_CONFLICT = "token-conflict", 409, "The tokens do not allow this", None,
         "The detail says which rule protects the way in, and the command to use first.";
+    /// No runner gives the job the isolation that it demands.
+    ISOLATION_UNAVAILABLE = "isolation-unavailable", 409, "The isolation that the job demands cannot be had", None,
+        "The member `missing` has the layers that are not there, `fix` what would help, and `errors` the field of the job. \
+         `callboard doctor` on the runner says more. Nothing was stored: demand less, or mend the runner.";
     /// A shortened id fits several jobs.
     AMBIGUOUS_ID = "ambiguous-id", 409, "Several jobs fit this id", None,
         "Write more digits of the id.";

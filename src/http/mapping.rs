@@ -17,6 +17,7 @@ impl From<SubmitError> for Problem {
                 return Self::fields(problems.iter().map(field).collect());
             }
             SubmitError::Denied { denial, .. } => return denied(denial),
+            SubmitError::Isolation { refusal, .. } => return Self::isolation(refusal),
             SubmitError::QueueFull { .. } => &kinds::QUEUE_FULL,
             SubmitError::Busy => &kinds::TOO_MANY_REQUESTS,
             SubmitError::Draining => &kinds::DRAINING,

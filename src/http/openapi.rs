@@ -100,6 +100,7 @@ fn refusals(path: &str, operation: &Operation) -> Vec<u16> {
         (reads_body, &[400, 408, 413, 415]),
         (of_v1 || submits || has("readyz"), &[422]),
         (submits, &[410]),
+        (has("submit_job") || has("submit_batch"), &[409]),
         (has("read_logs"), &[410, 416]),
         (has("read_events"), &[404, 409]),
         (has("create_token"), &[409]),

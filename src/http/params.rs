@@ -1,9 +1,9 @@
 //! Reads what stands in a request's path, query and headers: ids, waits, keys and cursors. Unknown query parameters
 //! are refused by name.
 
-use actix_web::HttpRequest;
 use actix_web::http::header::HeaderName;
 use actix_web::web::Query;
+use actix_web::{HttpRequest, HttpResponseBuilder};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use callboard_actors::model::limits::{MAX_IDEMPOTENCY_KEY_BYTES, MAX_WAIT_MS};
@@ -21,8 +21,18 @@ pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key
 /// Header of an answer that an earlier request had got already.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
+/// Header of an answer to a submit: the tier that jobs get now that ask for nothing. It is absent while that is not known.
+const TIER: HeaderName = HeaderName::from_static("x-isolation-tier");
+
 /// Fewest hexadecimal digits of a shortened id.
 const MIN_PREFIX_DIGITS: usize = 4;
+
+/// Tells who submits how far jobs are kept apart.
+pub fn add_tier(answer: &mut HttpResponseBuilder, platform: &PlatformHandle) {
+    if let Some(tier) = platform.facts().rooms.usual_tier() {
+        answer.insert_header((TIER, tier.as_str()));
+    }
+}
 
 /// The query of a path that takes none.
 #[derive(Debug, Default, Deserialize)]

@@ -5,6 +5,8 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 
+use callboard_actors::model::{IsolationRefusal, RefusalCause};
+
 use super::api::{FieldProblem, ProblemBody, RuleBody};
 use super::kinds::{self, ProblemKind};
 
@@ -23,6 +25,7 @@ struct Parts {
     errors: Vec<FieldProblem>,
     accepted: Option<u64>,
     rule: Option<RuleBody>,
+    isolation: Option<RefusalCause>,
     header: Option<(HeaderName, HeaderValue)>,
 }
 
@@ -46,6 +49,7 @@ impl Problem {
             errors: Vec::new(),
             accepted: None,
             rule: None,
+            isolation: None,
             header: None,
         }))
     }
@@ -69,6 +73,19 @@ impl Problem {
         let mut problem = Self::new(&kinds::ADMISSION_DENIED, detail.clone());
         problem.0.errors = vec![FieldProblem { pointer: "#".into(), detail }];
         problem.0.rule = rule;
+        problem
+    }
+
+    /// A job that no runner gives what it asks for.
+    pub fn isolation(refusal: &IsolationRefusal) -> Self {
+        let kind = match refusal.cause {
+            RefusalCause::Lacking { .. } => &kinds::ISOLATION_UNAVAILABLE,
+            RefusalCause::Forbidden { .. } => &kinds::ISOLATION_FORBIDDEN,
+        };
+        let mut problem = Self::new(kind, refusal.detail.clone());
+        let pointer = format!("#{}", refusal.pointer);
+        problem.0.errors = vec![FieldProblem { pointer, detail: refusal.detail.clone() }];
+        problem.0.isolation = Some(refusal.cause.clone());
         problem
     }
 
@@ -127,6 +144,11 @@ impl Problem {
 
     /// Its JSON body.
     pub fn body(&self, whence: Whence<'_>) -> ProblemBody {
+        let (missing, fix, setting) = match self.0.isolation.clone() {
+            Some(RefusalCause::Lacking { missing, fix }) => (missing, Some(fix), None),
+            Some(RefusalCause::Forbidden { setting }) => (Vec::new(), None, Some(setting.to_owned())),
+            None => (Vec::new(), None, None),
+        };
         ProblemBody {
             kind: format!("{}/problems/{}", whence.base, self.0.kind.name),
             title: self.0.kind.title.into(),
@@ -137,6 +159,9 @@ impl Problem {
             errors: self.0.errors.clone(),
             accepted: self.0.accepted,
             rule: self.0.rule.clone(),
+            missing,
+            fix,
+            setting,
         }
     }
 

@@ -56,6 +56,7 @@ pub async fn one(door: Visit, request: HttpRequest, payload: Payload) -> Result<
     if accepted.replayed {
         answer.insert_header((params::REPLAYED, "true"));
     }
+    params::add_tier(&mut answer, &door.platform);
     Ok(answer.json(body))
 }
 
@@ -103,6 +104,7 @@ pub async fn batch(door: Visit, request: HttpRequest, payload: Payload) -> Resul
     if !items.is_empty() && items.iter().all(|item| item.replayed) {
         answer.insert_header((params::REPLAYED, "true"));
     }
+    params::add_tier(&mut answer, &door.platform);
     Ok(answer.json(BatchAnswer { items }))
 }
 
@@ -156,13 +158,13 @@ async fn submit_all(
 /// A refusal that concerns the whole batch is one problem, so that a client sees the 429 or 503 it must heed.
 fn check_whole(results: &[Result<Accepted, SubmitError>], all_or_nothing: bool) -> Result<(), Problem> {
     let about_the_job = |error: &SubmitError| {
-        use SubmitError::{Denied, Forgotten, Invalid, KeyReused};
-        matches!(error, Denied { .. } | Invalid(_) | KeyReused | Forgotten(_))
+        use SubmitError::{Denied, Forgotten, Invalid, Isolation, KeyReused};
+        matches!(error, Denied { .. } | Isolation { .. } | Invalid(_) | KeyReused | Forgotten(_))
     };
     let mut errors = results.iter().filter_map(|result| result.as_ref().err());
     let whole = all_or_nothing || errors.clone().count() == results.len();
     match errors.find(|error| all_or_nothing || !about_the_job(error)) {
-        Some(error @ SubmitError::Denied { index, .. }) if whole => {
+        Some(error @ (SubmitError::Denied { index, .. } | SubmitError::Isolation { index, .. })) if whole => {
             Err(Problem::from(error.clone()).below(&format!("#/jobs/{index}")))
         }
         Some(error) if whole => Err(error.clone().into()),

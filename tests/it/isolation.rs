@@ -18,6 +18,14 @@ fn run(server: &Server, body: Value) -> Value {
     job
 }
 
+/// The problem of a job that is refused at once.
+fn refused(server: &Server, status: u16, isolation: Value) -> Value {
+    let body = json!({"command": "true", "isolation": isolation});
+    let (found, problem) = server.ask("POST", "/v1/jobs?wait=60s", Some(&body)).unwrap();
+    assert_eq!(found, status, "{body}: {problem}");
+    problem
+}
+
 fn tier(job: &Value) -> &str {
     job["isolation_effective"]["tier"].as_str().unwrap_or_else(|| panic!("{job}"))
 }
@@ -64,13 +72,9 @@ fn what_is_demanded_is_had_or_the_job_is_not_run() {
         assert_eq!(demand(fine.clone())["status"], "completed", "{fine}");
     }
     if best != "full" {
-        let job = demand(json!({"mode": "sandbox", "min_tier": "full"}));
-        assert_eq!(
-            (&job["reason"], &job["started_at"]),
-            (&json!("isolation_unavailable"), &Value::Null),
-            "{job}"
-        );
-        assert!(job["message"].as_str().unwrap().contains("tier full"), "{job}");
+        let problem = refused(&server, 409, json!({"mode": "sandbox", "min_tier": "full"}));
+        assert!(problem["detail"].as_str().unwrap().contains("tier full"), "{problem}");
+        assert!(problem["missing"].as_array().is_some_and(|layers| !layers.is_empty()), "{problem}");
     }
     let job =
         run(&server, json!({"command": "true", "isolation": {"mode": "sandbox", "min_tier": "partial"}}));
@@ -116,15 +120,13 @@ fn the_host_s_network_is_had_where_it_is_permitted_and_told() {
     assert_eq!(job["stdout"]["text"], "0\n", "{job}");
     assert_eq!(had["tier"], "partial", "{job}");
     let both = json!({"mode": "sandbox", "network": "host", "require": ["netns"]});
-    assert_eq!(
-        run(&server, json!({"command": "true", "isolation": both}))["reason"],
-        "isolation_unavailable"
-    );
+    let problem = refused(&server, 409, both);
+    assert_eq!((&problem["missing"], &problem["setting"]), (&json!(["netns"]), &Value::Null), "{problem}");
     let closed = Launch::over(&folder.path().join("closed")).with_rooms();
     let closed = closed.variable("CALLBOARD_ALLOW_HOST_NETWORK", "false").start();
-    let job = run(&closed, json!({"command": port, "isolation": {"mode": "sandbox", "network": "host"}}));
-    assert_eq!(job["reason"], "isolation_unavailable", "{job}");
-    assert!(job["message"].as_str().unwrap().contains("allow_host_network"), "{job}");
+    let problem = refused(&closed, 403, json!({"mode": "sandbox", "network": "host"}));
+    assert_eq!(problem["setting"], "runner.allow_host_network", "{problem}");
+    assert_eq!(problem["errors"][0]["pointer"], "#/isolation/network", "{problem}");
 }
 
 #[test]
@@ -158,9 +160,9 @@ fn a_node_that_runs_nothing_without_a_room_refuses_what_does() {
         return;
     }
     assert_eq!(run(&server, json!({"command": "true"}))["status"], "completed");
-    let job = run(&server, json!({"command": "true", "isolation": "none"}));
-    assert_eq!(job["reason"], "isolation_unavailable", "{job}");
-    assert!(job["message"].as_str().unwrap().contains("min_isolation"), "{job}");
+    let problem = refused(&server, 403, json!("none"));
+    assert_eq!(problem["setting"], "runner.min_isolation", "{problem}");
+    assert_eq!(problem["errors"][0]["pointer"], "#/isolation", "{problem}");
 }
 
 /// Our binary, about to be run by `uid` where the kernel makes no more user namespaces: in one whose limit is 0.
@@ -211,13 +213,17 @@ fn where_no_room_can_be_made_that_is_said_everywhere_and_nothing_is_weakened_una
     );
     assert!(rooms["degraded_because"].to_string().contains("new namespaces"), "{rooms}");
     let run = |body: Value| ask(port, "POST", "/v1/jobs?wait=60s", Some(&body)).unwrap().1;
-    let job = run(json!({"command": "true", "isolation": "sandbox"}));
+    let problem = run(json!({"command": "true", "isolation": "sandbox"}));
     assert_eq!(
-        (&job["reason"], &job["started_at"]),
-        (&json!("isolation_unavailable"), &Value::Null),
-        "{job}"
+        (&problem["type"], &problem["status"]),
+        (&json!("/problems/isolation-unavailable"), &json!(409)),
+        "{problem}"
     );
-    assert!(job["message"].as_str().unwrap().contains("callboard doctor"), "{job}");
+    assert!(problem["detail"].as_str().unwrap().contains("callboard doctor"), "{problem}");
+    assert!(problem["missing"].as_array().unwrap().contains(&json!("userns")), "{problem}");
+    assert!(problem["fix"].as_str().unwrap().contains("user.max_user_namespaces"), "{problem}");
+    let answer = exchange(port, "POST", "/v1/jobs", Some(&json!({"command": "true"}))).unwrap();
+    assert!(answer.head.contains("x-isolation-tier: none"), "{}", answer.head);
     for weaker in [
         json!({"command": "true"}),
         json!({"command": "true", "isolation": {"mode": "sandbox", "required": false}}),

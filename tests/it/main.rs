@@ -33,6 +33,7 @@ mod open_files;
 mod parsers;
 mod process;
 mod records;
+mod refusals;
 mod rooms;
 mod runner;
 mod secrets;

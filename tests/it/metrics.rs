@@ -8,7 +8,7 @@ use self::lint::{Exposition, problems};
 use crate::process::until;
 use crate::server::{Server, exchange};
 
-fn scrape(server: &Server) -> Exposition {
+pub fn scrape(server: &Server) -> Exposition {
     let answer = exchange(server.port, "GET", "/metrics", None).unwrap();
     assert_eq!(answer.status, 200);
     assert!(answer.head.contains("content-type: text/plain; version=0.0.4"), "{}", answer.head);

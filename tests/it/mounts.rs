@@ -90,9 +90,10 @@ fn said(job: &Value) -> &str {
 
 /// Whether rooms can be made; if not, out loud.
 fn has_rooms(test: &str, server: &Server) -> bool {
-    let job = run(server, "true", json!([]));
-    if job["reason"] == "isolation_unavailable" {
-        missing(test, "namespaces", job["message"].as_str().unwrap());
+    let sandbox = json!({"command": "true", "isolation": "sandbox"});
+    let (status, job) = server.ask("POST", "/v1/jobs?wait=60s", Some(&sandbox)).unwrap();
+    if status == 409 {
+        missing(test, "namespaces", job["detail"].as_str().unwrap());
     }
     job["status"] == "completed"
 }
@@ -249,7 +250,7 @@ fn a_command_runs_in_the_caller_s_own_folder() {
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
         let done = site.callboard(&here, &["run", "--isolation", "sandbox", "--", "./script"]);
         let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-        if err.contains("isolation_unavailable") {
+        if err.contains("no room can be made") {
             return missing("mounts::caller_s_folder", "namespaces", &err);
         }
         assert_eq!(out, format!("{}\ndata/in/word\n", here.display()), "{err}");

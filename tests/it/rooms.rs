@@ -37,9 +37,10 @@ impl House {
             launch.user(uid, binary).start()
         };
         let house = Self { server, folder, slots };
-        let canary = house.run("true");
-        if canary["reason"] == "isolation_unavailable" {
-            missing(test, "namespaces", canary["message"].as_str().unwrap_or_default());
+        let sandbox = json!({"command": "true", "isolation": "sandbox"});
+        let (status, canary) = house.server.ask("POST", "/v1/jobs?wait=60s", Some(&sandbox)).unwrap();
+        if status == 409 {
+            missing(test, "namespaces", canary["detail"].as_str().unwrap_or_default());
             return None;
         }
         assert_eq!(canary["status"], "completed", "{canary}");

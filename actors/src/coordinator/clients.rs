@@ -16,7 +16,7 @@ use super::live::LiveJob;
 use crate::clock;
 use crate::model::admission;
 use crate::model::meter::Rejected;
-use crate::model::{JobId, JobRecord, JobState, JobView, SecretError, Status, WaitReason};
+use crate::model::{JobId, JobRecord, JobSpec, JobState, JobView, SecretError, Status, WaitReason};
 use crate::policy::intake;
 use crate::protocol::jobs::{
     Accepted, AwaitJob, FindJob, GetJob, JobPage, ListJobs, Submission, SubmitJobs, SubmitResults,
@@ -37,8 +37,11 @@ impl Coordinator {
         ctx: &mut Context<Self>,
     ) -> oneshot::Receiver<SubmitResults> {
         let (reply, answer) = oneshot::channel();
-        let mut lines: SubmitResults = jobs.iter().map(|(job, _)| self.admit(job, jobs.len())).collect();
-        if all_or_nothing && let Some(error) = lines.iter().find_map(|line| line.clone().err()) {
+        let mut lines: SubmitResults =
+            jobs.iter().enumerate().map(|(index, (job, _))| self.admit(job, index, jobs.len())).collect();
+        let refused = |line: &&Result<_, _>| !is_placeholder(line);
+        let first = lines.iter().filter(refused).find_map(|line| line.clone().err());
+        if all_or_nothing && let Some(error) = first {
             // Each keeps its own problem; the sound ones are refused with the first.
             for line in lines.iter_mut().filter(|line| line.is_ok() || is_placeholder(line)) {
                 *line = Err(error.clone());
@@ -69,7 +72,7 @@ impl Coordinator {
     }
 
     /// A line that says why not, or one that stands for the answer to come.
-    fn admit(&self, submission: &Submission, asked: usize) -> Result<Accepted, SubmitError> {
+    fn admit(&self, submission: &Submission, index: usize, asked: usize) -> Result<Accepted, SubmitError> {
         let limits = &self.setup.limits;
         if self.draining {
             return Err(SubmitError::Draining);
@@ -83,10 +86,24 @@ impl Coordinator {
             self.setup.meter.rejected[Rejected::QueueFull as usize].add(1);
             return Err(SubmitError::QueueFull { limit: limits.max_live_jobs });
         }
+        if submission.judged {
+            self.judge_isolation(&submission.spec, index)?;
+        }
         if !submission.secret_env.is_empty() {
             self.setup.vault.ready()?;
         }
         Err(PLACEHOLDER)
+    }
+
+    /// Refuses a job that would only wait for its turn to be refused by the nodes. They have the last word all the same.
+    fn judge_isolation(&self, spec: &JobSpec, index: usize) -> Result<(), SubmitError> {
+        let boards = self.nodes.values().map(|node| &*node.handle.rooms);
+        intake::some_node_fits(spec, boards).map_err(|refusal| {
+            let meter = &self.setup.meter;
+            meter.rejected[Rejected::Isolation as usize].add(1);
+            meter.count_isolation_refused(refusal.missing());
+            SubmitError::Isolation { index, refusal: Box::new(refusal) }
+        })
     }
 
     fn take_in(
@@ -97,7 +114,7 @@ impl Coordinator {
         index: usize,
     ) -> Result<JobId, SecretError> {
         let (id, created_at_ms) = (clock::new_job_id(), clock::now_ms());
-        let Submission { mut spec, secret_env, mut idempotency, tenant } = submission;
+        let Submission { mut spec, secret_env, mut idempotency, tenant, judged: _ } = submission;
         if !secret_env.is_empty() {
             let vault = &self.setup.vault;
             spec.secret_env = vault.seal(id, &secret_env)?;

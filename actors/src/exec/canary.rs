@@ -124,9 +124,9 @@ fn judge(outcome: Result<Report, String>, host: &HostFacts) -> RoomFacts {
     let failure = match &outcome {
         Err(why) => Some(why.clone()),
         Ok(report) => match &report.end {
-            AttemptEnd::SandboxError { message }
+            AttemptEnd::SandboxError { message, .. }
             | AttemptEnd::SpawnError { message, .. }
-            | AttemptEnd::Unavailable { message }
+            | AttemptEnd::Unavailable { message, .. }
             | AttemptEnd::Lost { why: message } => Some(message.clone()),
             _ if !text_of(report).lines().any(|line| line == "told: all") => {
                 Some("the canary ended before it had tried everything, so nothing is claimed".into())

@@ -116,7 +116,10 @@ impl Executor for ProcessExecutor {
                     state.refuse(attempt, AttemptEnd::SpawnError { message, shell_code: 126 });
                 }
             }
-            Err(message) => state.refuse(attempt, AttemptEnd::Unavailable { message }),
+            Err(refusal) => {
+                let missing = refusal.missing().to_vec();
+                state.refuse(attempt, AttemptEnd::Unavailable { message: refusal.detail, missing });
+            }
         }
         Ok(())
     }

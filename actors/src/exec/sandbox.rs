@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::cgroup::Controls;
 use super::sys;
 use crate::model::ResourceLimits;
+pub(crate) use crate::model::SetupStage as Stage;
 
 pub(crate) use self::bring::{Barred, Guest, fetch_as, guests, is_there};
 pub(crate) use self::payload::Order;
@@ -104,75 +105,6 @@ impl Room {
     }
 }
 
-/// What was being done when a room could not be made. The number travels through a pipe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Stage {
-    Namespaces = 1,
-    Ids = 2,
-    Mounts = 3,
-    Proc = 4,
-    Pivot = 5,
-    Network = 6,
-    Rights = 7,
-    Filter = 8,
-    Limits = 9,
-    Folder = 10,
-    Exec = 11,
-    Silent = 12,
-    Groups = 13,
-    Guests = 14,
-    Landlock = 15,
-    Files = 16,
-}
-
-impl Stage {
-    const ALL: [Self; 16] = [
-        Self::Namespaces,
-        Self::Ids,
-        Self::Mounts,
-        Self::Proc,
-        Self::Pivot,
-        Self::Network,
-        Self::Rights,
-        Self::Filter,
-        Self::Limits,
-        Self::Folder,
-        Self::Exec,
-        Self::Silent,
-        Self::Groups,
-        Self::Guests,
-        Self::Landlock,
-        Self::Files,
-    ];
-
-    fn from_u8(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|stage| *stage as u8 == number)
-    }
-
-    /// For people.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Namespaces => "new namespaces",
-            Self::Ids => "mapping users",
-            Self::Mounts => "its own root",
-            Self::Proc => "its own /proc",
-            Self::Pivot => "leaving the host's root",
-            Self::Network => "its own network",
-            Self::Rights => "giving up rights",
-            Self::Filter => "the filter of system calls",
-            Self::Limits => "its limits",
-            Self::Folder => "entering its folder",
-            Self::Exec => "starting the program",
-            Self::Silent => "waiting for it",
-            Self::Groups => "its control group",
-            Self::Guests => "bringing in what it asked for",
-            Self::Landlock => "Landlock",
-            Self::Files => "writing the files that come with it",
-        }
-    }
-}
-
 /// Reads what a keeper hears from the first process of a room; whether it was anything.
 #[cfg(feature = "testing")]
 pub fn hear_room(bytes: &[u8]) -> bool {
@@ -186,7 +118,7 @@ pub fn hear_room(bytes: &[u8]) -> bool {
 
 /// Why a room was not made, or its program not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {}", stage.as_str(), std::io::Error::from_raw_os_error(*errno))]
+#[error("{}: {}", stage.in_words(), std::io::Error::from_raw_os_error(*errno))]
 pub(crate) struct Fault {
     pub(crate) stage: Stage,
     /// Of Linux.

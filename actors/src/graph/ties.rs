@@ -9,8 +9,8 @@ use crate::clock;
 use crate::coordinator::{Coordinator, CoordinatorPeers};
 use crate::events::Events;
 use crate::metrics::Metrics;
-use crate::model::NodeId;
 use crate::model::meter::Meter;
+use crate::model::{NodeId, RoomBoard};
 use crate::protocol::feed::EventFeed;
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::platform::{JobRecipients, MetricsRecipients};
@@ -76,9 +76,10 @@ pub(super) fn coordinator_peers(scheduler: &Addr<Scheduler>, hearers: &Hearers) 
     }
 }
 
-pub(super) fn runner_handle(id: NodeId, runner: &Addr<Runner>) -> RunnerHandle {
+pub(super) fn runner_handle(id: NodeId, runner: &Addr<Runner>, rooms: Arc<RoomBoard>) -> RunnerHandle {
     RunnerHandle {
         id,
+        rooms,
         assign: runner.clone().recipient(),
         cancel: runner.clone().recipient(),
         read_output: runner.clone().recipient(),

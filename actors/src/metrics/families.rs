@@ -73,6 +73,7 @@ pub(super) struct Families {
     attempts_assigned: IntCounter,
     attempts_started: IntCounter,
     slots_quarantined: IntCounter,
+    slots_out_of_use: IntGauge,
 }
 
 struct Maker(Registry);
@@ -240,6 +241,7 @@ impl Families {
             attempts_started: make.counter("callboard_attempts_started_total", "Processes started.")?,
             slots_quarantined: make
                 .counter("callboard_slots_quarantined_total", "Slots taken out of use.")?,
+            slots_out_of_use: make.gauge("callboard_slots_quarantined", "Slots that are out of use now.")?,
             registry: make.0,
         };
         Ok(families.begun_at_zero())
@@ -295,9 +297,7 @@ impl Families {
     pub fn read_meter(&self, meter: &Meter) {
         let raise = |counter: &IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
         raise(&self.orphans, meter.orphans_killed.read());
-        if let Some(rooms) = meter.rooms.get() {
-            self.isolation.show(&rooms.read());
-        }
+        self.isolation.read_meter(meter);
         for stream in Stream::BOTH {
             let (at, label) = (stream as usize, [stream.as_str()]);
             raise(&self.output_bytes.with_label_values(&label), meter.output_bytes[at].read());
@@ -314,6 +314,8 @@ impl Families {
         raise(&self.attempts_assigned, meter.attempts_assigned.read());
         raise(&self.attempts_started, meter.attempts_started.read());
         raise(&self.slots_quarantined, meter.slots_quarantined.read());
+        // None comes back before the next start.
+        self.slots_out_of_use.set(level(meter.slots_quarantined.read()));
         for reason in Rejected::ALL {
             let counter = self.rejected.with_label_values(&[reason.as_str()]);
             raise(&counter, meter.rejected[reason as usize].read());

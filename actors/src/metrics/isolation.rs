@@ -1,37 +1,74 @@
-//! What a node's rooms are worth, as gauges.
+//! What a node's rooms are worth, as gauges, and what became of jobs that wanted one.
 
-use prometheus::{IntGaugeVec, Opts, Registry};
+use prometheus::core::Collector;
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-use crate::model::{LayerState, RoomFacts, Tier};
+use crate::model::meter::Meter;
+use crate::model::{LayerState, RoomFacts, SetupStage, Tier};
 
 pub(super) struct IsolationFamilies {
     tier: IntGaugeVec,
     layer: IntGaugeVec,
+    setup_failures: IntCounterVec,
+    refused: IntCounterVec,
+    oom_kills: IntCounter,
 }
 
 impl IsolationFamilies {
     pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let add = |name, help, labels: &[&str]| {
-            let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(family.clone()))?;
-            Ok::<_, prometheus::Error>(family)
+        let gauge = |name, help, labels: &[&str]| {
+            registered(registry, IntGaugeVec::new(Opts::new(name, help), labels))
         };
+        let counter =
+            |name, help, label| registered(registry, IntCounterVec::new(Opts::new(name, help), &[label]));
         Ok(Self {
-            tier: add(
+            tier: gauge(
                 "callboard_runner_isolation_tier",
                 "1 for the tier of rooms that were tried.",
                 &["tier"],
             )?,
-            layer: add(
+            layer: gauge(
                 "callboard_runner_isolation_layer",
                 "1 for what is known of a layer of rooms.",
                 &["layer", "state"],
             )?,
+            setup_failures: counter(
+                "callboard_sandbox_setup_failures_total",
+                "Jobs whose room could not be made, by the step that failed.",
+                "stage",
+            )?,
+            refused: counter(
+                "callboard_jobs_isolation_refused_total",
+                "Jobs that were not run for want of isolation, by the layer that was missing.",
+                "missing",
+            )?,
+            oom_kills: registered(
+                registry,
+                IntCounter::new(
+                    "callboard_job_oom_kills_total",
+                    "Processes of jobs that the kernel killed for want of memory.",
+                ),
+            )?,
         })
     }
 
+    /// Brings everything up to date.
+    pub(super) fn read_meter(&self, meter: &Meter) {
+        if let Some(rooms) = meter.rooms.get() {
+            self.show(&rooms.read());
+        }
+        let raise = |counter: &IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
+        for (stage, count) in SetupStage::ALL.into_iter().zip(&meter.setup_failures) {
+            raise(&self.setup_failures.with_label_values(&[stage.as_str()]), count.read());
+        }
+        for (missing, count) in meter.isolation_refused() {
+            raise(&self.refused.with_label_values(&[missing]), count);
+        }
+        raise(&self.oom_kills, meter.oom_kills.read());
+    }
+
     /// What was found last; nothing before the first time.
-    pub(super) fn show(&self, facts: &RoomFacts) {
+    fn show(&self, facts: &RoomFacts) {
         if facts.verified_at_ms.is_none() {
             return;
         }
@@ -45,4 +82,13 @@ impl IsolationFamilies {
             }
         }
     }
+}
+
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    made: prometheus::Result<C>,
+) -> prometheus::Result<C> {
+    let family = made?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
 }

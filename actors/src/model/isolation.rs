@@ -1,8 +1,6 @@
 //! How far jobs are kept apart: tiers, the layers that they are made of, and what a job demands of them. Nothing here
 //! looks at a machine.
 
-use std::sync::{Mutex, PoisonError};
-
 use serde::{Deserialize, Serialize};
 
 /// Most layers that a job may demand by name.
@@ -70,6 +68,9 @@ pub const OF_ROOMS: [&str; 12] = [
 pub const OF_FULL: [&str; 3] = ["cgroup.memory", "cgroup.pids", "cgroup.cpu"];
 /// What is good to have beside.
 pub const EXTRA: [&str; 2] = ["landlock", "sealed_keeper"];
+
+/// How many layers there are.
+pub const LAYERS: usize = OF_ROOMS.len() + OF_FULL.len() + EXTRA.len();
 
 /// Every layer by its name.
 pub fn layer_names() -> impl Iterator<Item = &'static str> {
@@ -140,31 +141,15 @@ impl RoomFacts {
         }
     }
 
+    /// Whether a job in a room does not have this layer here.
+    pub fn lacks(&self, name: &str) -> bool {
+        self.layers.iter().any(|layer| layer.name == name && layer.state == LayerState::Unavailable)
+    }
+
     /// Layers that a job in a room does not have here.
     pub fn missing(&self) -> Vec<String> {
         let gone = self.layers.iter().filter(|layer| layer.state == LayerState::Unavailable);
         gone.map(|layer| layer.name.to_owned()).collect()
-    }
-}
-
-/// Where a node writes down what its rooms are worth, and doors read it.
-#[derive(Debug, Default)]
-pub struct RoomBoard(Mutex<RoomFacts>);
-
-impl RoomBoard {
-    /// What was found last.
-    pub fn read(&self) -> RoomFacts {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// What a job in a room has.
-    pub fn tier(&self) -> Tier {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).tier
-    }
-
-    /// What is found now.
-    pub fn write(&self, facts: RoomFacts) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = facts;
     }
 }
 
@@ -226,14 +211,13 @@ impl Demands {
         *self == Self::default()
     }
 
-    /// What a node with these layers lacks for it; a plain process has none of them.
-    pub fn lacking(&self, tier: Tier, missing: &[String]) -> Vec<String> {
+    /// What is lacking where there is this tier and these layers are not there.
+    pub fn lacking(&self, tier: Tier, is_gone: impl Fn(&str) -> bool) -> Vec<String> {
         let mut lacking = Vec::new();
         if let Some(least) = self.min_tier.filter(|least| *least > tier) {
             lacking.push(format!("tier {} (there is {})", least.as_str(), tier.as_str()));
         }
-        let is_gone = |name: &&String| tier < Tier::Partial || missing.contains(name);
-        lacking.extend(self.require.iter().filter(is_gone).cloned());
+        lacking.extend(self.require.iter().filter(|name| is_gone(name)).cloned());
         lacking
     }
 }
@@ -272,12 +256,12 @@ mod tests {
             require: vec!["netns".into(), "cgroup.cpu".into()],
             ..Demands::default()
         };
-        assert!(demands.lacking(Tier::Full, &[]).is_empty());
+        assert!(demands.lacking(Tier::Full, |_| false).is_empty());
         assert_eq!(
-            demands.lacking(Tier::Partial, &["cgroup.cpu".into()]),
+            demands.lacking(Tier::Partial, |name| name == "cgroup.cpu"),
             ["tier full (there is partial)", "cgroup.cpu"]
         );
-        assert_eq!(demands.lacking(Tier::None, &[]).len(), 3);
-        assert!(Demands::default().lacking(Tier::None, &[]).is_empty());
+        assert_eq!(demands.lacking(Tier::None, |_| true).len(), 3);
+        assert!(Demands::default().lacking(Tier::None, |_| true).is_empty());
     }
 }

@@ -5,7 +5,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::isolation::RoomBoard;
+use super::grant::RoomBoard;
+use super::isolation::{LAYERS, layer_names};
+use super::setup::SetupStage;
 
 /// A histogram of durations in microseconds, with fixed buckets.
 #[derive(Debug, Default)]
@@ -95,6 +97,12 @@ pub struct Meter {
     pub output_truncated: [CountMeter; 2],
     /// Processes that outlived their job and were killed.
     pub orphans_killed: CountMeter,
+    /// Processes that the kernel killed for want of memory.
+    pub oom_kills: CountMeter,
+    /// Jobs whose room could not be made, by [`SetupStage`].
+    pub setup_failures: [CountMeter; SetupStage::ALL.len()],
+    /// Jobs that were not run for want of isolation, by the layer that they lacked; the last one: by none.
+    isolation_refused: [CountMeter; LAYERS + 1],
     /// Assignments that reached a runner, over local or remote transport.
     pub attempts_assigned: CountMeter,
     /// Processes that an executor started.
@@ -102,11 +110,29 @@ pub struct Meter {
     /// Slots that were taken out of use.
     pub slots_quarantined: CountMeter,
     /// Submits that were refused, by [`Rejected`].
-    pub rejected: [CountMeter; 5],
+    pub rejected: [CountMeter; 6],
     /// 1 when anyone who reaches the node could run commands on it.
     pub insecure: LevelMeter,
     /// What the rooms of the platform's own node are worth.
     pub rooms: OnceLock<Arc<RoomBoard>>,
+}
+
+impl Meter {
+    /// A job was not run for want of these layers; without any because of a setting, or of what it had asked for beside.
+    pub fn count_isolation_refused(&self, missing: &[String]) {
+        if missing.is_empty() {
+            self.isolation_refused[LAYERS].add(1);
+        }
+        for (count, name) in self.isolation_refused.iter().zip(layer_names()) {
+            count.add(u64::from(missing.iter().any(|missing| missing == name)));
+        }
+    }
+
+    /// What was counted so, by the layer's name or `policy`.
+    pub fn isolation_refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let names = layer_names().chain(["policy"]);
+        names.zip(&self.isolation_refused).map(|(name, count)| (name, count.read()))
+    }
 }
 
 /// Why a submit was refused, for [`Meter::rejected`].
@@ -122,12 +148,14 @@ pub enum Rejected {
     Draining,
     /// An admission rule does not allow it.
     Denied,
+    /// No node gives it the isolation that it asks for.
+    Isolation,
 }
 
 impl Rejected {
     /// Every reason, in the order of [`Meter::rejected`].
-    pub const ALL: [Self; 5] =
-        [Self::QueueFull, Self::Invalid, Self::RateLimited, Self::Draining, Self::Denied];
+    pub const ALL: [Self; 6] =
+        [Self::QueueFull, Self::Invalid, Self::RateLimited, Self::Draining, Self::Denied, Self::Isolation];
 
     /// The label's value.
     pub fn as_str(self) -> &'static str {
@@ -137,6 +165,7 @@ impl Rejected {
             Self::RateLimited => "rate_limited",
             Self::Draining => "draining",
             Self::Denied => "denied",
+            Self::Isolation => "isolation",
         }
     }
 }

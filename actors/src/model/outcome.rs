@@ -7,6 +7,7 @@ use super::isolation::Network;
 use super::output::Captured;
 use super::reason::EndReason;
 use super::resources::LimitReport;
+use super::setup::SetupStage;
 use super::state::CancelWish;
 
 /// How a process left: by itself with a code, or by a signal. Exactly one of the two.
@@ -73,11 +74,15 @@ pub enum AttemptEnd {
     SandboxError {
         /// What failed, one line.
         message: String,
+        /// At which step.
+        stage: SetupStage,
     },
     /// The node cannot hold the job to what it asked for, so nothing was executed.
     Unavailable {
         /// What is missing and what to do about it, one line.
         message: String,
+        /// The layers that are missing; none when it is something else.
+        missing: Vec<String>,
     },
     /// The node lost its grip on the process, for example because the keeper died.
     Lost {
@@ -260,8 +265,10 @@ fn judge(end: &AttemptEnd, wish: Option<&CancelWish>) -> (EndReason, Option<Exit
             (EndReason::Oom, Some(*exit), Some(message))
         }
         AttemptEnd::SpawnError { message, .. } => (EndReason::SpawnError, None, Some(message.clone())),
-        AttemptEnd::SandboxError { message } => (EndReason::SandboxError, None, Some(message.clone())),
-        AttemptEnd::Unavailable { message } => (EndReason::IsolationUnavailable, None, Some(message.clone())),
+        AttemptEnd::SandboxError { message, .. } => (EndReason::SandboxError, None, Some(message.clone())),
+        AttemptEnd::Unavailable { message, .. } => {
+            (EndReason::IsolationUnavailable, None, Some(message.clone()))
+        }
         AttemptEnd::Lost { why } => {
             (reason_or(EndReason::RunnerLost), None, note.or_else(|| Some(why.clone())))
         }

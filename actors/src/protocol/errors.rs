@@ -1,7 +1,7 @@
 //! One error per conversation. A variant tells the user what to do next; whether a retry can help is in the type.
 
 use crate::model::admission::SpecProblem;
-use crate::model::{Denial, JobId, SecretError, Status};
+use crate::model::{Denial, IsolationRefusal, JobId, SecretError, Status};
 
 /// Why a submit was not accepted. Nothing was stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +16,14 @@ pub enum SubmitError {
         index: usize,
         /// Which rule, and why.
         denial: Denial,
+    },
+    /// No node gives it the isolation that it asks for.
+    #[error("{refusal}")]
+    Isolation {
+        /// Which submission of the request it is about, from 0: one may refuse them all.
+        index: usize,
+        /// Why not.
+        refusal: Box<IsolationRefusal>,
     },
     /// As many jobs live as may.
     #[error("the queue is full ({limit} live jobs, limit max_live_jobs): try again later")]

@@ -20,13 +20,22 @@ pub struct Submission {
     pub secret_env: SecretEnv,
     /// The client's promise that a repetition is not a second job.
     pub idempotency: Option<IdempotencyKey>,
+    /// Whether it is refused at once where no node gives it the isolation that it asks for. Otherwise it is taken in, and
+    /// ends so.
+    pub judged: bool,
     /// Whose it is; a [`PlatformHandle`](super::PlatformHandle) sets its own view's.
     pub tenant: Tenant,
 }
 
 impl From<JobSpec> for Submission {
     fn from(spec: JobSpec) -> Self {
-        Self { spec, secret_env: SecretEnv::default(), idempotency: None, tenant: Tenant::DEFAULT }
+        Self {
+            spec,
+            secret_env: SecretEnv::default(),
+            idempotency: None,
+            judged: true,
+            tenant: Tenant::DEFAULT,
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! The Coordinator and a node, be it a Runner beside it or a RunnerProxy that speaks to a far one.
 
+use std::sync::Arc;
+
 use actix::{Message, Recipient};
 use bytes::Bytes;
 
 use super::errors::NodeError;
 use super::jobs::InputAck;
 use crate::link::{Command, Report, ReportRefusal, ReportReply};
-use crate::model::{AttemptId, ClusterId, Incarnation, JobId, NodeId, Stream, Term};
+use crate::model::{AttemptId, ClusterId, Incarnation, JobId, NodeId, RoomBoard, Stream, Term};
 
 /// Coordinator → Runner or RunnerProxy. A command with attempts to run. Answered when the node has acted on it: each
 /// attempt is then in its inventory, or in the `returned` of its next report.
@@ -149,6 +151,8 @@ pub struct BeginReporting {
 pub struct RunnerHandle {
     /// Whose handle it is.
     pub id: NodeId,
+    /// What it gives to jobs, as far as it has told.
+    pub rooms: Arc<RoomBoard>,
     /// Takes attempts to run.
     pub assign: Recipient<AssignAttempts>,
     /// Takes attempts to end.

@@ -150,3 +150,14 @@ async fn a_job_from_before_a_rule_is_not_repeated_after_it() {
     assert_eq!(metric(&text, "callboard_jobs_rejected_total{reason=\"denied\"}"), 1);
     after.stop(0).await;
 }
+
+#[actix::test]
+async fn of_a_batch_that_is_taken_whole_or_not_nothing_is_kept_when_a_later_job_is_refused() {
+    let platform = platform(1).await;
+    let jobs = ["true", "", "true"].map(|line| JobSpec::shell(line).into()).to_vec();
+    let lines = platform.handle().submit(SubmitJobs { jobs, all_or_nothing: true }).await;
+    assert!(lines.iter().all(|line| matches!(line, Err(SubmitError::Invalid(_)))), "{lines:?}");
+    let text = platform.handle().metrics().await.expect("the platform runs");
+    assert_eq!(metric(&text, "jobs_total"), 0);
+    platform.stop(0).await;
+}

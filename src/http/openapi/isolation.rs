@@ -29,6 +29,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ),
         ("DemandsBody/properties/network", json!({"enum": ["none", "host", null]})),
         ("DemandsBody", plain_demands()),
+        ("ProblemBody/properties/missing", json!({"items": {"enum": layer_names().collect::<Vec<_>>()}})),
         ("SubmitBody/properties/mounts", json!({"maxItems": MAX_MOUNTS})),
         ("MountBody/properties/path", json!({"maxLength": MAX_MOUNT_BYTES, "pattern": MOUNT})),
         ("SubmitBody/properties/files", json!({"maxItems": MAX_FILES})),
@@ -47,6 +48,23 @@ pub(super) fn limits(most: &ResourceLimits) -> impl Iterator<Item = (String, Val
         let pointer = format!("/components/schemas/LimitsBody/properties/{name}");
         (pointer, json!({"minimum": number(least), "maximum": number(most)}))
     })
+}
+
+/// The operations whose success tells what jobs get.
+const SUBMITS: [&str; 4] = ["submit_job", "submit_batch", "original_submit_job", "retry_job"];
+
+/// The header with the tier, where the operation answers with it.
+pub(super) fn add_tier(operation: &mut Value) {
+    if !operation["operationId"].as_str().is_some_and(|id| SUBMITS.contains(&id)) {
+        return;
+    }
+    let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
+    for (_, response) in responses.into_iter().flatten().filter(|(status, _)| status.starts_with('2')) {
+        response["headers"]["X-Isolation-Tier"] = json!({
+            "description": "The tier that jobs get now that ask for nothing; absent while that is not known.",
+            "schema": {"type": "string", "enum": Tier::ALL.map(Tier::as_str)},
+        });
+    }
 }
 
 /// What cannot be demanded of a plain process, and of a network that is shared.

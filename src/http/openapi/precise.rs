@@ -44,6 +44,7 @@ pub fn add_to(document: &mut Value, limits: &Limits) {
         for operation in item.as_object_mut().into_iter().flat_map(|item| item.values_mut()) {
             narrow_parameters(path, operation);
             narrow_body(operation);
+            isolation::add_tier(operation);
         }
     }
 }

@@ -4,6 +4,7 @@ use super::launch::{Blame, SpawnFailure};
 use crate::exec::alarm::Alarm;
 use crate::exec::cgroup::{Controls, Group, Layout, Readings, Version};
 use crate::exec::frame::{Plan, Setup};
+use crate::exec::sandbox::Stage;
 use crate::model::{AttemptEnd, Enforcer, Exit, LimitReport, Resource, ResourceLimits, Usage};
 
 /// How often a job is asked about whose memory ran out, where the kernel kills one of its processes and leaves the rest
@@ -37,7 +38,7 @@ impl Hold {
         let make = |limits| Group::make(layout, &setup.group_name, &limits);
         let group = wanted.map(make).transpose().map_err(|error| SpawnFailure {
             message: format!("the job's control group could not be made: {error}"),
-            blame: Blame::Room,
+            blame: Blame::Room(Stage::Groups),
         })?;
         let is_watched = limits.memory_bytes.is_some() && group.as_ref().is_some_and(Group::must_be_watched);
         Ok(Self {
@@ -97,20 +98,20 @@ impl Hold {
 /// Whether a plain process can be held to everything that it asks for.
 fn can_hold_to(asked: &ResourceLimits, has: Controls) -> Result<(), SpawnFailure> {
     let missing = [
-        ("memory", asked.memory_bytes.is_some() && !has.memory),
-        ("CPU time", asked.cpu_millis.is_some() && !has.cpu),
-        ("processes", asked.processes.is_some() && !has.pids),
-        ("scratch room", asked.disk_bytes.is_some()),
-        ("open files", asked.open_files.is_some()),
+        ("memory", Some("cgroup.memory"), asked.memory_bytes.is_some() && !has.memory),
+        ("CPU time", Some("cgroup.cpu"), asked.cpu_millis.is_some() && !has.cpu),
+        ("processes", Some("cgroup.pids"), asked.processes.is_some() && !has.pids),
+        ("scratch room", None, asked.disk_bytes.is_some()),
+        ("open files", None, asked.open_files.is_some()),
     ];
-    match missing.into_iter().find(|(_, is_missing)| *is_missing) {
+    match missing.into_iter().find(|(_, _, is_missing)| *is_missing) {
         None => Ok(()),
-        Some((what, _)) => Err(SpawnFailure {
+        Some((what, layer, _)) => Err(SpawnFailure {
             message: format!(
                 "the {what} of a plain process cannot be limited on this node: ask for isolation `sandbox`, or leave \
                  the limit out (docs/ISOLATION.md)"
             ),
-            blame: Blame::Node,
+            blame: Blame::Node(layer),
         }),
     }
 }

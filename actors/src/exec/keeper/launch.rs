@@ -14,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use super::lodge::lodge;
 use crate::exec::cgroup::Group;
 use crate::exec::frame::{Plan, Setup};
-use crate::exec::sandbox::{LastWords, Stamp};
+use crate::exec::sandbox::{LastWords, Stage, Stamp};
 use crate::model::{CommandLine, InputMode};
 
 /// A process that was started, with our ends of its pipes, which never block.
@@ -53,10 +53,10 @@ pub(crate) struct SpawnFailure {
 pub(crate) enum Blame {
     /// The program's; with what a shell would exit with.
     Program(i32),
-    /// Its room could not be made.
-    Room,
-    /// The node's, which cannot give what was asked for.
-    Node,
+    /// Its room could not be made; at which step.
+    Room(Stage),
+    /// The node's, which cannot give what was asked for; and the layer that is missing, if it is one.
+    Node(Option<&'static str>),
 }
 
 pub(crate) fn refused(message: String, shell_code: i32) -> SpawnFailure {
@@ -85,14 +85,14 @@ pub(crate) fn launch(
             NullInput::Inherit => lodge(plan, setup, group),
             NullInput::Open => Err(SpawnFailure {
                 message: "rooms are made by keeper processes, and this node has none".into(),
-                blame: Blame::Room,
+                blame: Blame::Room(Stage::Keeper),
             }),
         };
     }
     if !plan.mounts.is_empty() || !plan.files.is_empty() {
         let message = "a plain process sees the host as it is and has neither mounts nor files: ask for isolation \
                        `sandbox`";
-        return Err(SpawnFailure { message: message.into(), blame: Blame::Node });
+        return Err(SpawnFailure { message: message.into(), blame: Blame::Node(None) });
     }
     let folder = match &plan.cwd {
         Some(cwd) => PathBuf::from(cwd),
@@ -108,7 +108,7 @@ pub(crate) fn launch(
         None => order.spawn()?,
         Some(group) => group.enter_for(|| order.spawn()).map_err(|error| SpawnFailure {
             message: format!("the job's control group could not be entered: {error}"),
-            blame: Blame::Room,
+            blame: Blame::Room(Stage::Groups),
         })??,
     };
     adopt(child).map_err(|error| refused(format!("the job's process could not be watched: {error}"), 126))

@@ -83,9 +83,10 @@ fn explain(fault: Fault, plan: &Plan, folder: &str, guests: &[String]) -> SpawnF
             let path = guests.get(usize::from(fault.which)).map_or("", String::as_str);
             refused(uninvited(path, errno), 126)
         }
-        _ => {
-            SpawnFailure { message: format!("the job's room could not be made: {fault}"), blame: Blame::Room }
-        }
+        _ => SpawnFailure {
+            message: format!("the job's room could not be made: {fault}"),
+            blame: Blame::Room(fault.stage),
+        },
     }
 }
 
@@ -112,7 +113,7 @@ fn barred(barred: Barred) -> SpawnFailure {
              {path}` (setting runner.allow_mounts)"
         ),
     };
-    SpawnFailure { message, blame: Blame::Node }
+    SpawnFailure { message, blame: Blame::Node(None) }
 }
 
 fn not_here(folder: &str, errno: Errno) -> String {

@@ -368,8 +368,11 @@ fn not_started(attempt: AttemptId, failure: SpawnFailure) -> Box<Report> {
         attempt,
         end: match failure.blame {
             Blame::Program(shell_code) => AttemptEnd::SpawnError { message: failure.message, shell_code },
-            Blame::Room => AttemptEnd::SandboxError { message: failure.message },
-            Blame::Node => AttemptEnd::Unavailable { message: failure.message },
+            Blame::Room(stage) => AttemptEnd::SandboxError { message: failure.message, stage },
+            Blame::Node(layer) => {
+                let missing = layer.into_iter().map(str::to_owned).collect();
+                AttemptEnd::Unavailable { message: failure.message, missing }
+            }
         },
         usage: Usage::default(),
         stdout: Captured { inline: Some(Vec::new()), ..Captured::default() },

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::MOST_INLINE_BYTES;
-use super::rooms::Decision;
 use crate::exec::cgroup::{self, Layout};
 use crate::exec::frame::{Caps, OnLifelineEnd, Plan, RawPath, SecretPairs, Setup};
 use crate::exec::sandbox::{HOME, Room, USER};
 use crate::exec::{ExecJob, ProcessConfig, RunAs, Slot};
+use crate::model::grant::Grant;
 
 pub(super) fn setup_of(slot: Slot, config: &ProcessConfig, groups: &Layout) -> Setup {
     let raw = |path: &Path| {
@@ -55,7 +55,7 @@ fn group_name(config: &ProcessConfig, slot: Slot) -> String {
     format!("{node}.{slot}")
 }
 
-pub(super) fn plan_of(job: ExecJob, decision: Decision) -> Plan {
+pub(super) fn plan_of(job: ExecJob, decision: Grant) -> Plan {
     Plan {
         attempt: job.attempt,
         command: job.spec.command.clone(),

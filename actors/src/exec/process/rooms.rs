@@ -12,17 +12,13 @@ use crate::clock::{Moment, moment};
 use crate::exec::cgroup::Layout;
 use crate::exec::sealed::KeeperProgram;
 use crate::exec::{ProcessConfig, canary};
-use crate::model::{Isolation, IsolationReport, JobSpec, Network, RoomBoard, RoomFacts, Tier};
+use crate::model::grant::Grant;
+use crate::model::{
+    IsolationRefusal, IsolationReport, JobSpec, Network, RoomBoard, RoomFacts, RoomPolicy, Tier,
+};
 
 /// Shortest time between two looks, in milliseconds, whatever happens.
 const LOOK_PAUSE_MS: u64 = 10_000;
-
-/// What a job gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Decision {
-    pub(super) roomed: bool,
-    pub(super) host_network: bool,
-}
 
 /// The rooms of one node.
 pub(super) struct Rooms {
@@ -45,7 +41,11 @@ impl Rooms {
         why_no_groups: Vec<String>,
     ) -> Rc<Self> {
         Rc::new(Self {
-            board: Arc::default(),
+            board: Arc::new(RoomBoard::new(RoomPolicy {
+                default_isolation: config.default_isolation,
+                min_isolation: config.min_isolation,
+                allow_host_network: config.allow_host_network,
+            })),
             config: config.clone(),
             keeper,
             groups: groups.clone(),
@@ -113,51 +113,9 @@ impl Rooms {
     }
 
     /// What the job gets, or why it is not run.
-    pub(super) fn decide(&self, spec: &JobSpec) -> Result<Decision, String> {
-        let facts = self.board.read();
-        let (has_rooms, demands) = (facts.tier >= Tier::Partial, &spec.demands);
-        let wants = match (spec.isolation, self.config.default_isolation) {
-            (Isolation::None, _) | (Isolation::Auto, Isolation::None) => false,
-            (Isolation::Auto, Isolation::Auto) => has_rooms,
-            (Isolation::Sandbox, _) | (Isolation::Auto, Isolation::Sandbox) => true,
-        };
-        if wants && !has_rooms && !demands.is_optional {
-            return Err(no_rooms(&facts));
-        }
-        let roomed = wants && has_rooms;
-        let tier = if roomed { facts.tier } else { Tier::None };
-        let host_network = demands.network == Network::Host;
-        let (tier, mut missing) =
-            (if host_network { tier.min(Tier::Partial) } else { tier }, facts.missing());
-        missing.extend(host_network.then(|| "netns".to_owned()));
-        let lacking = demands.lacking(tier, &missing);
-        if !lacking.is_empty() {
-            return Err(format!(
-                "this node lacks {} for a job that demands it: `callboard doctor` on it says why, and what would help",
-                lacking.join(", ")
-            ));
-        }
-        let least = self.config.min_isolation;
-        if tier < least {
-            return Err(format!(
-                "this node runs nothing below tier {} (setting runner.min_isolation), and this job would have {}",
-                least.as_str(),
-                tier.as_str()
-            ));
-        }
-        if roomed && host_network && !self.config.allow_host_network {
-            return Err("this node gives no job its network (setting runner.allow_host_network)".into());
-        }
-        Ok(Decision { roomed, host_network })
+    pub(super) fn decide(&self, spec: &JobSpec) -> Result<Grant, IsolationRefusal> {
+        self.board.grant(spec)
     }
-}
-
-fn no_rooms(facts: &RoomFacts) -> String {
-    let why = facts.degraded_because.join("; ");
-    let fix = facts.fixes.first().map(|fix| format!("; try `{fix}`")).unwrap_or_default();
-    format!(
-        "no room can be made on this node: {why}{fix}; `callboard doctor` says more, isolation `none` does without"
-    )
 }
 
 /// Looks again from time to time, and soon when a room could not be made.

@@ -9,13 +9,14 @@ use callboard_actors::link::{
 use callboard_actors::model::{
     AttemptEnd, AttemptId, AttemptResult, CancelWish, Captured, ClusterId, CommandLine, Demands, EndReason,
     Epoch, Exit, Incarnation, InputFile, InputMode, Isolation, IsolationReport, JobId, JobSpec, Mount,
-    NodeId, OnLost, Outcome, OutputSummary, ResourceLimits, SealedEnv, Term, Usage, admission, files, mounts,
+    NodeId, OnLost, Outcome, OutputSummary, ResourceLimits, SealedEnv, SetupStage, Term, Usage, admission, files, mounts,
     resources,
 };
 use callboard_actors::model::{Limits, limits};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 pub fn attempt() -> impl Strategy<Value = AttemptId> {
     (any::<[u8; 16]>(), any::<u32>())
@@ -40,7 +41,9 @@ fn end() -> impl Strategy<Value = AttemptEnd> {
                 AttemptEnd::OutOfMemory { limit_bytes, peak_bytes, kills, spared: kills % 2 == 0, exit }
             }
         ),
-        ".*".prop_map(|message| AttemptEnd::Unavailable { message }),
+        (".*", vec(".*", 0..3)).prop_map(|(message, missing)| AttemptEnd::Unavailable { message, missing }),
+        (".*", select(&SetupStage::ALL))
+            .prop_map(|(message, stage)| AttemptEnd::SandboxError { message, stage }),
         (".*", 126..128).prop_map(|(message, shell_code)| AttemptEnd::SpawnError { message, shell_code }),
         ".*".prop_map(|why| AttemptEnd::Lost { why }),
     ]

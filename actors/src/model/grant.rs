@@ -1,0 +1,279 @@
+//! What a node gives to a job: what its rooms are worth, what it may give and what the job demands, held against each
+//! other. The node itself decides so before it runs a job, and whoever takes jobs in decides so beforehand.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::isolation::{Demands, Network, OF_FULL, OF_ROOMS, RoomFacts, Tier};
+use super::spec::{Isolation, JobSpec};
+
+/// What a node's configuration says of isolation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomPolicy {
+    /// What a job that asks for nothing has.
+    pub default_isolation: Isolation,
+    /// The least that any job has.
+    pub min_isolation: Tier,
+    /// Whether jobs may have the host's network.
+    pub allow_host_network: bool,
+}
+
+/// What a job gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Whether it has a room.
+    pub roomed: bool,
+    /// Whether it has the host's network.
+    pub host_network: bool,
+}
+
+/// Why a job does not get what it asks for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct IsolationRefusal {
+    /// Which field of the job cannot be granted, for example `/isolation/min_tier`.
+    pub pointer: &'static str,
+    /// What is wrong and what to do about it, one line.
+    pub detail: String,
+    /// What stands in the way.
+    pub cause: RefusalCause,
+}
+
+/// What stands in the way of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RefusalCause {
+    /// The node cannot give it.
+    Lacking {
+        /// The layers that are not there.
+        missing: Vec<String>,
+        /// What would help, one line.
+        fix: String,
+    },
+    /// The node could, and may not.
+    Forbidden {
+        /// The setting that says so.
+        setting: &'static str,
+    },
+}
+
+impl IsolationRefusal {
+    /// The layers that are not there; none when a setting is in the way.
+    pub fn missing(&self) -> &[String] {
+        match &self.cause {
+            RefusalCause::Lacking { missing, .. } => missing,
+            RefusalCause::Forbidden { .. } => &[],
+        }
+    }
+
+    fn forbidden(pointer: &'static str, setting: &'static str, detail: String) -> Self {
+        Self { pointer, detail, cause: RefusalCause::Forbidden { setting } }
+    }
+}
+
+const DOCTOR: &str = "`callboard doctor` on it says why, and what would help";
+const MODE: &str = "/isolation";
+const NETWORK: &str = "/isolation/network";
+
+/// What this job gets from a node of which this is known, or why it is not run there.
+///
+/// # Errors
+/// [`IsolationRefusal`].
+pub fn grant(spec: &JobSpec, policy: &RoomPolicy, facts: &RoomFacts) -> Result<Grant, IsolationRefusal> {
+    let (has_rooms, demands) = (facts.tier >= Tier::Partial, &spec.demands);
+    let wants = match (spec.isolation, policy.default_isolation) {
+        (Isolation::None, _) | (Isolation::Auto, Isolation::None) => false,
+        (Isolation::Auto, Isolation::Auto) => has_rooms,
+        (Isolation::Sandbox, _) | (Isolation::Auto, Isolation::Sandbox) => true,
+    };
+    if wants && !has_rooms && !demands.is_optional {
+        return Err(no_rooms(facts));
+    }
+    let (roomed, host_network) = (wants && has_rooms, demands.network == Network::Host);
+    let most = if roomed { facts.tier } else { Tier::None };
+    let tier = if host_network { most.min(Tier::Partial) } else { most };
+    let had = Had { facts, roomed, host_network, tier };
+    had.meets(demands)?;
+    if tier < policy.min_isolation {
+        return Err(had.too_little(spec.isolation, policy.min_isolation));
+    }
+    if roomed && host_network && !policy.allow_host_network {
+        let detail = "this node gives no job its network (setting runner.allow_host_network)".into();
+        return Err(IsolationRefusal::forbidden(NETWORK, "runner.allow_host_network", detail));
+    }
+    Ok(Grant { roomed, host_network })
+}
+
+fn no_rooms(facts: &RoomFacts) -> IsolationRefusal {
+    let why = facts.degraded_because.join("; ");
+    let fix = facts.fixes.first().map(|fix| format!("; try `{fix}`")).unwrap_or_default();
+    let detail = format!(
+        "no room can be made on this node: {why}{fix}; `callboard doctor` says more, isolation `none` does without"
+    );
+    let fix = facts.fixes.first().map_or(DOCTOR, String::as_str).to_owned();
+    let missing = OF_ROOMS.into_iter().filter(|name| facts.lacks(name)).map(str::to_owned).collect();
+    IsolationRefusal { pointer: MODE, detail, cause: RefusalCause::Lacking { missing, fix } }
+}
+
+/// What a job would have on a node.
+struct Had<'a> {
+    facts: &'a RoomFacts,
+    roomed: bool,
+    host_network: bool,
+    tier: Tier,
+}
+
+impl Had<'_> {
+    /// A plain process has no layer at all.
+    fn lacks(&self, name: &str) -> bool {
+        !self.roomed || self.host_network && name == "netns" || self.facts.lacks(name)
+    }
+
+    fn missing_of(&self, least: Tier) -> impl Iterator<Item = &'static str> {
+        let of_full: &[&str] = if least == Tier::Full { &OF_FULL } else { &[] };
+        OF_ROOMS.into_iter().chain(of_full.iter().copied()).filter(|name| self.lacks(name))
+    }
+
+    fn meets(&self, demands: &Demands) -> Result<(), IsolationRefusal> {
+        let lacking = demands.lacking(self.tier, |name| self.lacks(name));
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let tier = demands.min_tier.filter(|least| *least > self.tier);
+        let mut missing: Vec<String> =
+            tier.into_iter().flat_map(|least| self.missing_of(least)).map(str::to_owned).collect();
+        let named = demands.require.iter().filter(|name| self.lacks(name));
+        for name in named {
+            if !missing.contains(name) {
+                missing.push(name.clone());
+            }
+        }
+        let fix = self.fix(&missing);
+        let detail =
+            format!("this node lacks {} for a job that demands it: {}", lacking.join(", "), fix.in_words());
+        let pointer = if tier.is_some() { "/isolation/min_tier" } else { "/isolation/require" };
+        let fix = fix.into_text();
+        Err(IsolationRefusal { pointer, detail, cause: RefusalCause::Lacking { missing, fix } })
+    }
+
+    /// What would bring the first of these layers.
+    fn fix(&self, missing: &[String]) -> Fix<'_> {
+        match self.facts.fixes.first() {
+            _ if !self.roomed && self.facts.tier >= Tier::Partial => Fix::Job(
+                "ask for isolation `sandbox`, this job would be a plain process (setting runner.isolation)",
+            ),
+            _ if !missing.iter().any(|name| self.facts.lacks(name)) => {
+                Fix::Job("do without the host's network: such a job has no `netns`, and tier partial at most")
+            }
+            Some(fix) => Fix::Node(fix),
+            None => Fix::Unknown,
+        }
+    }
+
+    /// Why this is less than the node runs.
+    fn too_little(&self, asked: Isolation, least: Tier) -> IsolationRefusal {
+        let detail = format!(
+            "this node runs nothing below tier {} (setting runner.min_isolation), and this job would have {}",
+            least.as_str(),
+            self.tier.as_str()
+        );
+        if asked != Isolation::None && self.facts.tier < least {
+            let missing: Vec<String> = self.missing_of(least).map(str::to_owned).collect();
+            let fix = self.facts.fixes.first().map_or(DOCTOR, String::as_str).to_owned();
+            let cause = RefusalCause::Lacking { missing, fix };
+            return IsolationRefusal { pointer: MODE, detail: format!("{detail}: {DOCTOR}"), cause };
+        }
+        let pointer = if self.roomed { NETWORK } else { MODE };
+        IsolationRefusal::forbidden(pointer, "runner.min_isolation", detail)
+    }
+}
+
+/// What would help.
+enum Fix<'a> {
+    /// Another job.
+    Job(&'static str),
+    /// Something on the node.
+    Node(&'a str),
+    /// That is for somebody on the node to find out.
+    Unknown,
+}
+
+impl Fix<'_> {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Job(fix) => (*fix).into(),
+            Self::Node(fix) => format!("try `{fix}`; {DOCTOR}"),
+            Self::Unknown => DOCTOR.into(),
+        }
+    }
+
+    fn into_text(self) -> String {
+        match self {
+            Self::Job(fix) => fix.into(),
+            Self::Node(fix) => fix.into(),
+            Self::Unknown => DOCTOR.into(),
+        }
+    }
+}
+
+/// Where a node writes down what its rooms are worth, beside what it may give; doors and the Coordinator read it.
+#[derive(Debug, Default)]
+pub struct RoomBoard {
+    policy: RoomPolicy,
+    facts: Mutex<RoomFacts>,
+}
+
+impl RoomBoard {
+    /// The board of a node with this configuration, of whose rooms nothing is known yet.
+    pub fn new(policy: RoomPolicy) -> Self {
+        Self { policy, facts: Mutex::default() }
+    }
+
+    /// What was found last.
+    pub fn read(&self) -> RoomFacts {
+        self.facts().clone()
+    }
+
+    /// What a job in a room has.
+    pub fn tier(&self) -> Tier {
+        self.facts().tier
+    }
+
+    /// What is found now.
+    pub fn write(&self, facts: RoomFacts) {
+        *self.facts() = facts;
+    }
+
+    /// What a job that asks for nothing has now; none before anything was found.
+    pub fn usual_tier(&self) -> Option<Tier> {
+        let facts = self.facts();
+        facts.verified_at_ms?;
+        let is_plain = self.policy.default_isolation == Isolation::None;
+        Some(if is_plain { Tier::None } else { facts.tier })
+    }
+
+    /// What this job gets from the node now. See [`grant`].
+    ///
+    /// # Errors
+    /// [`IsolationRefusal`].
+    pub fn grant(&self, spec: &JobSpec) -> Result<Grant, IsolationRefusal> {
+        grant(spec, &self.policy, &self.facts())
+    }
+
+    /// Whether the node would run this job, as far as is known: before anything was found it might.
+    ///
+    /// # Errors
+    /// [`IsolationRefusal`].
+    pub fn judge(&self, spec: &JobSpec) -> Result<(), IsolationRefusal> {
+        let facts = self.facts();
+        match facts.verified_at_ms {
+            Some(_) => grant(spec, &self.policy, &facts).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn facts(&self) -> MutexGuard<'_, RoomFacts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;
