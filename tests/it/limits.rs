@@ -3,6 +3,7 @@
 use rustix::process::getuid;
 use serde_json::{Value, json};
 
+use crate::metrics::scrape;
 use crate::process::until;
 use crate::server::{Launch, Server};
 use crate::skip::missing;
@@ -69,6 +70,8 @@ fn memory_is_limited_and_running_out_of_it_is_told_exactly() {
         let job = run(&server, GREEDY, mode, json!({"memory_bytes": limit}));
         is_out_of_memory(&job, limit);
         assert_eq!(job["signal"], "SIGKILL", "{job}");
+        let counted = scrape(&server).value("callboard_job_oom_kills_total");
+        assert_eq!(job["usage"]["oom_kills"].as_f64(), Some(counted), "{job}");
         // With more of it the same command ends well, so it was the limit.
         let job = run(
             &server,

@@ -118,3 +118,14 @@ fn what_a_runner_sees_is_counted_once() {
     let memory = || scrape(&server).value("callboard_execution_max_rss_bytes_count");
     until("the notices have arrived", || memory() == 2.0);
 }
+
+#[test]
+fn a_slot_whose_keeper_is_gone_is_shown_out_of_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let out_of_use = || scrape(&server).value("callboard_slots_quarantined");
+    assert_eq!(out_of_use(), 0.0);
+    let keepers = server.keeper_pids();
+    rustix::process::kill_process(keepers[0], rustix::process::Signal::KILL).unwrap();
+    until("its slot is out of use", || out_of_use() == 1.0);
+}

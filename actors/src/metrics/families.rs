@@ -72,8 +72,7 @@ pub(super) struct Families {
     retained: Retained,
     attempts_assigned: IntCounter,
     attempts_started: IntCounter,
-    slots_quarantined: IntCounter,
-    slots_out_of_use: IntGauge,
+    quarantined: (IntCounter, IntGauge),
 }
 
 struct Maker(Registry);
@@ -136,6 +135,12 @@ impl Maker {
             "Largest resident size of one process of a finished job.",
             MEMORY,
         )
+    }
+
+    /// How many ever, and how many now.
+    fn quarantined(&self) -> prometheus::Result<(IntCounter, IntGauge)> {
+        let taken = self.counter("callboard_slots_quarantined_total", "Slots taken out of use.")?;
+        Ok((taken, self.gauge("callboard_slots_quarantined", "Slots that are out of use now.")?))
     }
 
     fn insecure(&self) -> prometheus::Result<IntGauge> {
@@ -239,9 +244,7 @@ impl Families {
             attempts_assigned: make
                 .counter("callboard_attempts_assigned_total", "Attempts given to runners.")?,
             attempts_started: make.counter("callboard_attempts_started_total", "Processes started.")?,
-            slots_quarantined: make
-                .counter("callboard_slots_quarantined_total", "Slots taken out of use.")?,
-            slots_out_of_use: make.gauge("callboard_slots_quarantined", "Slots that are out of use now.")?,
+            quarantined: make.quarantined()?,
             registry: make.0,
         };
         Ok(families.begun_at_zero())
@@ -313,9 +316,10 @@ impl Families {
         raise(&self.retained.forgotten, meter.jobs_forgotten.read());
         raise(&self.attempts_assigned, meter.attempts_assigned.read());
         raise(&self.attempts_started, meter.attempts_started.read());
-        raise(&self.slots_quarantined, meter.slots_quarantined.read());
+        let (taken, now) = &self.quarantined;
+        raise(taken, meter.slots_quarantined.read());
         // None comes back before the next start.
-        self.slots_out_of_use.set(level(meter.slots_quarantined.read()));
+        now.set(level(meter.slots_quarantined.read()));
         for reason in Rejected::ALL {
             let counter = self.rejected.with_label_values(&[reason.as_str()]);
             raise(&counter, meter.rejected[reason as usize].read());

@@ -4,7 +4,7 @@ use callboard_actors::exec::ExecJob;
 use callboard_actors::graph::{Builder, ExecutorChoice, Platform};
 use callboard_actors::model::rules::{Action, Rule};
 use callboard_actors::model::{
-    AdmissionRules, AttemptEnd, CommandLine, Exit, IdempotencyKey, JobSpec, JobView, Status,
+    AdmissionRules, AttemptEnd, CommandLine, Exit, IdempotencyKey, JobSpec, JobView, SetupStage, Status,
 };
 use callboard_actors::protocol::jobs::{Submission, SubmitJobs};
 use callboard_actors::protocol::{RetryError, SubmitError};
@@ -159,5 +159,32 @@ async fn of_a_batch_that_is_taken_whole_or_not_nothing_is_kept_when_a_later_job_
     assert!(lines.iter().all(|line| matches!(line, Err(SubmitError::Invalid(_)))), "{lines:?}");
     let text = platform.handle().metrics().await.expect("the platform runs");
     assert_eq!(metric(&text, "jobs_total"), 0);
+    platform.stop(0).await;
+}
+
+#[actix::test]
+async fn what_kept_a_job_from_its_room_is_counted_by_step_and_by_layer() {
+    let platform = platform_with(1, |job| {
+        let message = String::new();
+        Some(match &*job.spec.command.display() {
+            "room" => AttemptEnd::SandboxError { message, stage: SetupStage::Ids },
+            "layer" => AttemptEnd::Unavailable { message, missing: vec!["cgroup.memory".into()] },
+            _ => AttemptEnd::Unavailable { message, missing: Vec::new() },
+        })
+    })
+    .await;
+    for line in ["room", "layer", "mount"] {
+        assert_eq!(run(&platform, line).await.status(), Status::Failed);
+    }
+    let text = platform.handle().metrics().await.expect("the platform runs");
+    for (series, count) in [
+        ("callboard_sandbox_setup_failures_total{stage=\"ids\"}", 1),
+        ("callboard_sandbox_setup_failures_total{stage=\"namespaces\"}", 0),
+        ("callboard_jobs_isolation_refused_total{missing=\"cgroup.memory\"}", 1),
+        ("callboard_jobs_isolation_refused_total{missing=\"netns\"}", 0),
+        ("callboard_jobs_isolation_refused_total{missing=\"policy\"}", 1),
+    ] {
+        assert_eq!(metric(&text, series), count, "{series}");
+    }
     platform.stop(0).await;
 }
