@@ -9,8 +9,8 @@ use callboard_actors::link::{
 use callboard_actors::model::{
     AttemptEnd, AttemptId, AttemptResult, CancelWish, Captured, ClusterId, CommandLine, Demands, EndReason,
     Epoch, Exit, Incarnation, InputFile, InputMode, Isolation, IsolationReport, JobId, JobSpec, Mount,
-    NodeId, OnLost, Outcome, OutputSummary, ResourceLimits, SealedEnv, SetupStage, Term, Usage, admission, files, mounts,
-    resources,
+    NodeId, OnLost, Outcome, OutputSummary, ResourceLimits, SealedEnv, SetupStage, Term, Usage, admission,
+    files, mounts, resources,
 };
 use callboard_actors::model::{Limits, limits};
 use proptest::collection::{btree_map, vec};
