@@ -1,5 +1,5 @@
 """What no schema can say. An Idempotency-Key that is used again for another body is refused, so each is made new; no
-variable may be secret and open at once; and a reader that follows the events never comes to an end."""
+variable may be secret and open at once; no two files of a job may be in one place; and a reader that follows the events never comes to an end."""
 
 import itertools
 import re
@@ -22,6 +22,21 @@ def before_call(context, case, **kwargs):
         if isinstance(env, dict) and isinstance(secret, dict):
             for name in env:
                 secret.pop(name, None)
+        if isinstance(job.get("files"), list):
+            job["files"] = apart(job["files"])
+
+
+def apart(files):
+    """The files without those that are where another one is, or is a folder of; whatever is no file stays."""
+    kept, places = [], []
+    for file in files:
+        path = file.get("path") if isinstance(file, dict) else None
+        if isinstance(path, str):
+            if any(f"{path}/".startswith(f"{place}/") or f"{place}/".startswith(f"{path}/") for place in places):
+                continue
+            places.append(path)
+        kept.append(file)
+    return kept
 
 
 def jobs(body):

@@ -54,7 +54,7 @@ pub fn problems(files: &[InputFile]) -> Vec<(usize, String)> {
         let on_the_way = folders.rfind(|folder| paths.contains(folder));
         if !is_below(path) {
             let detail = format!(
-                "a file's path is relative to /job, of at most {MAX_FILE_PATH_BYTES} bytes, without `.`, `..`, `//` and a `/` at its end"
+                "a file's path is relative to /job, of at most {MAX_FILE_PATH_BYTES} bytes ({MAX_FILE_NAME_BYTES} a name), without `.`, `..`, `//` and a `/` at its end"
             );
             problems.push((at, detail));
         } else if !seen.insert(path) {

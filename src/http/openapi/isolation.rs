@@ -12,7 +12,7 @@ use super::precise::BASE64;
 const MOUNT: &str = r"^/(?!(proc|sys|dev|etc|job)(/|$))(?!(tmp|usr|bin|sbin|lib|lib64|lib32|opt|run|var|var/tmp|var/lib)$)(?!\.{1,2}(/|$))[^/\u0000]+(/(?!\.{1,2}(/|$))[^/\u0000]+)*$";
 
 /// A relative path that says one place.
-const FILE: &str = r"^(?!\.{1,2}(/|$))[^/\u0000]+(/(?!\.{1,2}(/|$))[^/\u0000]+)*$";
+const FILE: &str = r"^(?!\.{1,2}(/|$))[^/\u0000]{1,255}(/(?!\.{1,2}(/|$))[^/\u0000]{1,255})*$";
 
 /// Where a schema says too little, below `/components/schemas`, and what it should say.
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
