@@ -1,5 +1,6 @@
 """What no schema can say. An Idempotency-Key that is used again for another body is refused, so each is made new; no
-variable may be secret and open at once; no two files of a job may be in one place; and a reader that follows the events never comes to an end."""
+variable may be secret and open at once; no two files of a job may be in one place; and a reader that follows the
+events never comes to an end."""
 
 import itertools
 import re
