@@ -74,7 +74,8 @@ pub enum AttemptEnd {
     SandboxError {
         /// What failed, one line.
         message: String,
-        /// At which step.
+        /// At which step. Nodes of before say nothing of it.
+        #[serde(default = "SetupStage::untold")]
         stage: SetupStage,
     },
     /// The node cannot hold the job to what it asked for, so nothing was executed.
@@ -82,6 +83,7 @@ pub enum AttemptEnd {
         /// What is missing and what to do about it, one line.
         message: String,
         /// The layers that are missing; none when it is something else.
+        #[serde(default)]
         missing: Vec<String>,
     },
     /// The node lost its grip on the process, for example because the keeper died.

@@ -14,6 +14,11 @@ macro_rules! stages {
             /// Every one, by number.
             pub const ALL: [Self; [$($number),+].len()] = [$(Self::$variant),+];
 
+            /// The one of a node that tells none.
+            pub(crate) fn untold() -> Self {
+                Self::Silent
+            }
+
             /// For metrics.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }

@@ -2,6 +2,7 @@
 //! that fails here would cut off nodes of another version; make a new proto, and keep these.
 
 use callboard_actors::link::{Command, PROTO, Report, ReportReply};
+use callboard_actors::model::{AttemptEnd, SetupStage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -31,6 +32,21 @@ fn reports_from_before_limits_are_still_read() {
             .iter()
             .all(|result| result.usage.oom_kills == 0 && result.isolation.limits.is_empty())
     );
+}
+
+/// Nodes that tell no step and no layer.
+#[test]
+fn reports_from_before_stages_are_still_read() {
+    let sample = include_str!("golden/report_before_stages.json");
+    let report: Report = serde_json::from_str(sample).expect("the sample can still be read");
+    assert_eq!(report.finished.len(), 8);
+    for result in &report.finished {
+        match &result.end {
+            AttemptEnd::SandboxError { stage, .. } => assert_eq!(*stage, SetupStage::Silent),
+            AttemptEnd::Unavailable { missing, .. } => assert!(missing.is_empty()),
+            _ => {}
+        }
+    }
 }
 
 #[test]
