@@ -1,12 +1,14 @@
 //! `--file`: small local files that are sent along with a job.
 
+use std::fs::OpenOptions;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use callboard_actors::model::files::{MAX_FILES, MAX_FILES_BYTES};
+use rustix::fs::OFlags;
 
 use super::exit::{Failure, USAGE};
 use crate::http::api::{FileBody, FileContentBody};
@@ -27,7 +29,9 @@ fn read_one(text: &str, left: &mut usize) -> Result<FileBody, Failure> {
         _ => (text, name_of(text)?),
     };
     let fail = |why: &dyn std::fmt::Display| Failure::new(USAGE, format!("--file {text}: {why}"));
-    let opened = std::fs::File::open(local).map_err(|error| fail(&error))?;
+    // A pipe would wait for somebody who writes.
+    let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(local);
+    let opened = opened.map_err(|error| fail(&error))?;
     let facts = opened.metadata().map_err(|error| fail(&error))?;
     if !facts.is_file() {
         return Err(fail(

@@ -22,10 +22,10 @@ mod waiting;
 
 /// What a command said, and its exit code.
 #[derive(Debug)]
-struct Said {
+pub struct Said {
     code: Option<i32>,
     out: String,
-    err: String,
+    pub err: String,
 }
 
 impl Said {
@@ -41,7 +41,7 @@ impl Said {
     }
 
     /// Nothing was done, for a reason of one line that has this in it.
-    fn refused(&self, code: i32, why: &str) {
+    pub fn refused(&self, code: i32, why: &str) {
         assert_eq!((self.code, self.out.as_str()), (Some(code), ""), "{self:?}");
         assert_eq!(self.err.lines().count(), 1, "{self:?}");
         assert!(self.err.contains(why), "{why:?} is not in {self:?}");
@@ -74,6 +74,6 @@ fn url(port: u16) -> String {
 }
 
 /// A client of this server.
-fn ask(server: &Server, args: &[&str]) -> Said {
+pub fn ask(server: &Server, args: &[&str]) -> Said {
     said(command(args).env("CALLBOARD_SERVER", url(server.port)))
 }

@@ -3,54 +3,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use rustix::process::getuid;
 use serde_json::{Value, json};
 
-use crate::death::ordinary_user;
-use crate::process::finish;
-use crate::server::{BINARY, Launch, Server, copy_binary, knows_no_settings};
-use crate::skip::missing;
-
-struct Site {
-    folder: tempfile::TempDir,
-    binary: PathBuf,
-    uid: u32,
-}
-
-impl Site {
-    fn new(uid: u32) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let mut binary = PathBuf::from(BINARY);
-        if uid != getuid().as_raw() {
-            binary = folder.path().join("callboard");
-            copy_binary(&binary);
-        }
-        Self { folder, binary, uid }
-    }
-
-    fn server(&self) -> Server {
-        Launch::over(&self.folder.path().join("state")).user(self.uid, self.binary.clone()).start()
-    }
-
-    fn callboard(&self, server: &Server, folder: &Path, arguments: &[&str]) -> Output {
-        let mut command = Command::new(&self.binary);
-        knows_no_settings(&mut command);
-        command
-            .args(["-s", &format!("http://127.0.0.1:{}", server.port)])
-            .args(arguments)
-            .current_dir(folder);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env("HOME", folder);
-        if self.uid != getuid().as_raw() {
-            command.uid(self.uid).gid(self.uid);
-        }
-        finish(command.spawn().unwrap(), None)
-    }
-}
+use crate::server::Server;
+use crate::site::{Site, has_rooms, users};
 
 fn run(server: &Server, body: Value) -> Value {
     let (status, job) = server.ask("POST", "/v1/jobs?wait=60s", Some(&body)).unwrap();
@@ -60,22 +18,12 @@ fn run(server: &Server, body: Value) -> Value {
 
 /// Every site with its server, as root and as an ordinary user; out loud where no room can be made.
 fn sites(test: &str) -> Vec<(Site, Server)> {
-    let mut users = vec![getuid().as_raw(), ordinary_user()];
-    users.dedup();
-    let sites = users.into_iter().map(|uid| {
+    let sites = users().into_iter().map(|uid| {
         let site = Site::new(uid);
-        let server = site.server();
+        let server = site.launch("state").start();
         (site, server)
     });
-    sites
-        .filter(|(_, server)| {
-            let job = run(server, json!({"command": "true", "isolation": "sandbox"}));
-            if job["reason"] == "isolation_unavailable" {
-                missing(test, "namespaces", job["message"].as_str().unwrap());
-            }
-            job["status"] == "completed"
-        })
-        .collect()
+    sites.filter(|(_, server)| has_rooms(test, server)).collect()
 }
 
 #[test]
@@ -160,27 +108,31 @@ fn what_cannot_be_is_refused_by_name() {
 #[test]
 fn the_command_line_sends_them_and_starts_among_them() {
     for (site, server) in sites("files::command_line") {
-        let here = site.folder.path().join("here");
+        let here = site.path("here");
+        let url = format!("http://127.0.0.1:{}", server.port);
+        let run = |arguments: &[&str]| -> Output {
+            let sandbox = ["-s", url.as_str(), "run", "--isolation", "sandbox"];
+            site.callboard(&here, &[&sandbox[..], arguments].concat())
+        };
         fs::create_dir(&here).unwrap();
         fs::write(here.join("tool"), "#!/bin/sh\ncat data/words\n").unwrap();
         fs::set_permissions(here.join("tool"), fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(here.join("a:b"), "words of here\n").unwrap();
-        let sandbox = ["run", "--isolation", "sandbox"];
         let sent = ["--file", "tool", "--file", "a:b:data/words", "--", "./tool"];
-        let done = site.callboard(&server, &here, &[&sandbox[..], &sent[..]].concat());
+        let done = run(&sent);
         assert_eq!(String::from_utf8_lossy(&done.stdout), "words of here\n", "{done:?}");
-        let done =
-            site.callboard(&server, &here, &[&sandbox[..], &["--file", "a:b", "--", "cat", "a:b"]].concat());
+        let done = run(&["--file", "a:b", "--", "cat", "a:b"]);
         assert_eq!(String::from_utf8_lossy(&done.stdout), "words of here\n", "{done:?}");
         fs::write(here.join("large"), vec![0; 512 * 1024 + 1]).unwrap();
+        assert!(Command::new("mkfifo").arg(here.join("fifo")).status().unwrap().success());
         for (file, why) in [
+            ("fifo", "only a file"),
             ("absent", "No such file"),
             ("large", "--mount"),
             (".", "no name of its own"),
             ("..:x", "only a file"),
         ] {
-            let done =
-                site.callboard(&server, &here, &[&sandbox[..], &["--file", file, "--", "true"]].concat());
+            let done = run(&["--file", file, "--", "true"]);
             let err = String::from_utf8_lossy(&done.stderr);
             assert_eq!(done.status.code(), Some(2), "{err}");
             assert!(err.lines().count() == 1 && err.contains(why), "{err}");

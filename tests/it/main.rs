@@ -38,6 +38,7 @@ mod rooms;
 mod runner;
 mod secrets;
 mod server;
+mod site;
 mod skip;
 mod snapshots;
 mod stopping;

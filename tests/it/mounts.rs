@@ -3,49 +3,38 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use rustix::process::getuid;
 use serde_json::{Value, json};
 
-use crate::death::ordinary_user;
-use crate::process::finish;
-use crate::server::{BINARY, Launch, Server, copy_binary, knows_no_settings};
+use crate::server::Server;
+use crate::site::{Site, has_rooms, users};
 use crate::skip::missing;
 
-/// A folder of `uid`'s, a binary in it that it can run, and what the tests bring into rooms.
-struct Site {
-    folder: tempfile::TempDir,
-    binary: PathBuf,
-    uid: u32,
+/// A site, and what the tests bring into rooms.
+struct Ground {
+    site: Site,
 }
 
-impl Site {
+impl Ground {
     fn new(uid: u32) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let mut binary = PathBuf::from(BINARY);
-        if uid != getuid().as_raw() {
-            binary = folder.path().join("callboard");
-            copy_binary(&binary);
-        }
-        let site = Self { folder, binary, uid };
+        let ground = Self { site: Site::new(uid) };
         for name in ["data", "data/in", "data/out", "other"] {
-            fs::create_dir(site.path(name)).unwrap();
+            fs::create_dir(ground.path(name)).unwrap();
         }
         for name in ["data/in/word", "other/secret"] {
-            fs::write(site.path(name), format!("{name}\n")).unwrap();
+            fs::write(ground.path(name), format!("{name}\n")).unwrap();
         }
         for name in ["data", "data/in", "data/out", "other", "data/in/word", "other/secret", "."] {
-            chown(site.path(name), Some(uid), Some(uid)).unwrap();
+            chown(ground.path(name), Some(uid), Some(uid)).unwrap();
         }
-        site
+        ground
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.site.path(name)
     }
 
     fn text(&self, name: &str) -> String {
@@ -53,28 +42,12 @@ impl Site {
     }
 
     fn server(&self, allowed: &str) -> Server {
-        let launch = Launch::over(&self.path("state")).variable("CALLBOARD_ALLOW_MOUNTS", allowed);
-        launch.user(self.uid, self.binary.clone()).start()
+        self.site.launch("state").variable("CALLBOARD_ALLOW_MOUNTS", allowed).start()
     }
 
-    /// What a command of the user's says that is run in this folder.
     fn callboard(&self, folder: &Path, arguments: &[&str]) -> Output {
-        let mut command = Command::new(&self.binary);
-        knows_no_settings(&mut command);
-        command.args(arguments).current_dir(folder).stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).env("HOME", folder);
-        if self.uid != getuid().as_raw() {
-            command.uid(self.uid).gid(self.uid);
-        }
-        finish(command.spawn().unwrap(), None)
+        self.site.callboard(folder, arguments)
     }
-}
-
-/// Whoever runs the tests, and an ordinary user.
-fn users() -> Vec<u32> {
-    let mut users = vec![getuid().as_raw(), ordinary_user()];
-    users.dedup();
-    users
 }
 
 fn run(server: &Server, command: &str, mounts: Value) -> Value {
@@ -86,16 +59,6 @@ fn run(server: &Server, command: &str, mounts: Value) -> Value {
 
 fn said(job: &Value) -> &str {
     job["stdout"]["text"].as_str().unwrap_or_else(|| panic!("{job}"))
-}
-
-/// Whether rooms can be made; if not, out loud.
-fn has_rooms(test: &str, server: &Server) -> bool {
-    let sandbox = json!({"command": "true", "isolation": "sandbox"});
-    let (status, job) = server.ask("POST", "/v1/jobs?wait=60s", Some(&sandbox)).unwrap();
-    if status == 409 {
-        missing(test, "namespaces", job["detail"].as_str().unwrap());
-    }
-    job["status"] == "completed"
 }
 
 /// The message of a job that was not run.
@@ -112,7 +75,7 @@ fn mounts_of_host() -> String {
 #[test]
 fn what_is_allowed_is_there_and_belongs_to_its_owner() {
     for uid in users() {
-        let site = Site::new(uid);
+        let site = Ground::new(uid);
         let (data, word) = (site.text("data"), site.text("data/in/word"));
         let server = site.server(&data);
         if !has_rooms("mounts::allowed", &server) {
@@ -152,7 +115,7 @@ fn what_is_allowed_is_there_and_belongs_to_its_owner() {
 #[test]
 fn what_is_not_allowed_is_refused_with_the_flag_that_allows_it() {
     for uid in users() {
-        let site = Site::new(uid);
+        let site = Ground::new(uid);
         let (data, other) = (site.text("data"), site.text("other"));
         let server = site.server(&format!("{data}/in:ro,{data}/out"));
         if !has_rooms("mounts::refused", &server) {
@@ -184,7 +147,7 @@ fn what_is_not_allowed_is_refused_with_the_flag_that_allows_it() {
 #[test]
 fn no_link_leads_out_of_what_is_allowed() {
     for uid in users() {
-        let site = Site::new(uid);
+        let site = Ground::new(uid);
         let (data, other) = (site.text("data"), site.text("other"));
         let server = site.server(&data);
         if !has_rooms("mounts::links", &server) {
@@ -210,7 +173,7 @@ fn no_link_leads_out_of_what_is_allowed() {
 
 #[test]
 fn a_link_that_is_swapped_in_while_jobs_start_leads_nowhere_either() {
-    let site = Site::new(getuid().as_raw());
+    let site = Ground::new(getuid().as_raw());
     let (data, other) = (site.text("data"), site.text("other"));
     let server = site.server(&data);
     if !has_rooms("mounts::swapped", &server) {
@@ -243,7 +206,7 @@ fn a_link_that_is_swapped_in_while_jobs_start_leads_nowhere_either() {
 #[test]
 fn a_command_runs_in_the_caller_s_own_folder() {
     for uid in users() {
-        let site = Site::new(uid);
+        let site = Ground::new(uid);
         let here = site.path("data");
         let script = site.path("data/script");
         fs::write(&script, "#!/bin/sh\npwd; cat in/word; echo made > made; cat ../other/secret\n").unwrap();

@@ -1,35 +1,16 @@
 //! Jobs that ask for isolation which their node cannot or may not give: they are refused where they are submitted, counted,
 //! and nothing of them is kept. The original's clients, who cannot ask, are answered as ever.
 
-use std::process::{Command, Output, Stdio};
-
 use serde_json::{Value, json};
 
+use crate::cli::ask;
 use crate::metrics::scrape;
-use crate::process::finish;
-use crate::server::{BINARY, Launch, Server, exchange, knows_no_settings};
-use crate::skip::missing;
+use crate::server::{Launch, exchange};
+use crate::site::has_rooms;
 
 /// Plain processes unless asked, and then none: no job but one in a room runs, and whoever asks for nothing gets none.
 fn strict(launch: Launch) -> Launch {
     launch.variable("CALLBOARD_ISOLATION", "none").variable("CALLBOARD_MIN_ISOLATION", "partial")
-}
-
-fn has_rooms(test: &str, server: &Server) -> bool {
-    let (_, health) = server.ask("GET", "/health", None).unwrap();
-    let has = health["isolation"]["tier"] != "none";
-    if !has {
-        missing(test, "namespaces", &health["isolation"].to_string());
-    }
-    has
-}
-
-fn client(server: &Server, arguments: &[&str]) -> Output {
-    let mut command = Command::new(BINARY);
-    knows_no_settings(&mut command);
-    let url = format!("http://127.0.0.1:{}", server.port);
-    command.args(arguments).env("CALLBOARD_SERVER", url);
-    finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap(), None)
 }
 
 /// Cannot be had anywhere.
@@ -131,9 +112,8 @@ fn the_command_line_says_it_in_one_line() {
         (&["run"], &demand, 125, "netns"),
         (&["run"], &plain, 125, "runner.min_isolation"),
     ] {
-        let done = client(&server, &[command, arguments].concat());
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert_eq!((done.status.code(), said.lines().count()), (Some(code), 1), "{command:?}: {said}");
-        assert!(said.starts_with("callboard: ") && said.contains(word), "{said}");
+        let said = ask(&server, &[command, arguments].concat());
+        said.refused(code, word);
+        assert!(said.err.starts_with("callboard: "), "{said:?}");
     }
 }

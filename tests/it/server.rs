@@ -1,14 +1,17 @@
 //! A server process of our own, spoken to by plain HTTP over loopback.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::Pid;
 use serde_json::{Value, json};
 
@@ -287,12 +290,13 @@ impl Server {
         self.exit_code()
     }
 
-    /// Keepers that belong to this data folder and still live. A server that ends lets go of them and does not wait, so
-    /// they are given a moment.
+    /// How many keepers of this data folder still live, or somebody who has the lock of one. A server that ends lets go
+    /// of them and does not wait, so they are given a moment.
     pub fn keepers(&self) -> usize {
         let began = Instant::now();
+        let is_held = |lock: &File| flock(lock, FlockOperation::NonBlockingLockShared).is_err();
         loop {
-            let count = self.keeper_pids().len();
+            let count = self.locks().filter(is_held).count();
             if count == 0 || began.elapsed() > Duration::from_secs(5) {
                 return count;
             }
@@ -300,16 +304,26 @@ impl Server {
         }
     }
 
-    /// Who they are.
+    /// Who they are, as the kernel tells everybody: to look into them is root's alone.
     pub fn keeper_pids(&self) -> Vec<Pid> {
-        let locks = self.data_dir.join("slots");
-        let holds = |pid: &Path| {
-            let fds = std::fs::read_dir(pid.join("fd")).into_iter().flatten().flatten();
-            fds.filter_map(|fd| std::fs::read_link(fd.path()).ok()).any(|file| file.starts_with(&locks))
+        let locks: Vec<u64> = self.locks().map(|lock| lock.metadata().unwrap().ino()).collect();
+        let table = std::fs::read_to_string("/proc/locks").unwrap();
+        let holder = |line: &str| {
+            let [_, "FLOCK", _, _, pid, place, ..] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+                return None;
+            };
+            let inode = place.rsplit(':').next()?.parse().ok()?;
+            locks.contains(&inode).then(|| Pid::from_raw(pid.parse().ok()?)).flatten()
         };
-        let processes =
-            std::fs::read_dir("/proc").unwrap().flatten().filter(|process| holds(&process.path()));
-        processes.filter_map(|process| Pid::from_raw(process.file_name().to_str()?.parse().ok()?)).collect()
+        table.lines().filter_map(holder).collect()
+    }
+
+    /// The locks of its slots.
+    fn locks(&self) -> impl Iterator<Item = File> {
+        let slots = std::fs::read_dir(self.data_dir.join("slots")).into_iter().flatten().flatten();
+        let locks =
+            slots.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|it| it == "lock"));
+        locks.filter_map(|path| File::open(path).ok())
     }
 }
 
