@@ -75,20 +75,24 @@ pub(super) struct Families {
     quarantined: (IntCounter, IntGauge),
 }
 
-struct Maker(Registry);
+/// Makes families and registers them.
+pub(super) struct Maker(Registry);
 
 impl Maker {
-    fn add<C: Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> prometheus::Result<C> {
+    pub(super) fn add<C: Collector + Clone + 'static>(
+        &self,
+        made: prometheus::Result<C>,
+    ) -> prometheus::Result<C> {
         let collector = made?;
         self.0.register(Box::new(collector.clone()))?;
         Ok(collector)
     }
 
-    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+    pub(super) fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
         self.add(IntCounter::new(name, help))
     }
 
-    fn counters(&self, name: &str, help: &str, label: &str) -> prometheus::Result<IntCounterVec> {
+    pub(super) fn counters(&self, name: &str, help: &str, label: &str) -> prometheus::Result<IntCounterVec> {
         self.add(IntCounterVec::new(Opts::new(name, help), &[label]))
     }
 
@@ -96,7 +100,7 @@ impl Maker {
         self.add(IntGauge::new(name, help))
     }
 
-    fn gauges(&self, name: &str, help: &str, label: &str) -> prometheus::Result<IntGaugeVec> {
+    pub(super) fn gauges(&self, name: &str, help: &str, label: &str) -> prometheus::Result<IntGaugeVec> {
         self.add(IntGaugeVec::new(Opts::new(name, help), &[label]))
     }
 
@@ -158,6 +162,11 @@ impl Maker {
     }
 }
 
+/// Brings a counter to where a meter is.
+pub(super) fn raise(counter: &IntCounter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
+}
+
 /// Finished jobs and what they occupy.
 struct Retained {
     bytes: IntGauge,
@@ -214,7 +223,7 @@ impl Families {
             runners: make.gauges("callboard_runners", "Runners by state.", "state")?,
             slots: make.gauges("callboard_runner_slots", "Usable slots of a runner.", "runner")?,
             slots_used: make.gauges("callboard_runner_slots_used", "Taken slots of a runner.", "runner")?,
-            isolation: IsolationFamilies::new(&make.0)?,
+            isolation: IsolationFamilies::new(&make)?,
             cpu_seconds: make
                 .add(Counter::new("callboard_execution_cpu_seconds_total", "CPU time of finished jobs."))?,
             memory: make.memory()?,
@@ -298,7 +307,6 @@ impl Families {
 
     /// Brings the counters that others keep up to date.
     pub fn read_meter(&self, meter: &Meter) {
-        let raise = |counter: &IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
         raise(&self.orphans, meter.orphans_killed.read());
         self.isolation.read_meter(meter);
         for stream in Stream::BOTH {

@@ -1,8 +1,8 @@
 //! What a node's rooms are worth, as gauges, and what became of jobs that wanted one.
 
-use prometheus::core::Collector;
-use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts};
 
+use super::families::{Maker, raise};
 use crate::model::meter::Meter;
 use crate::model::{LayerState, RoomFacts, SetupStage, Tier};
 
@@ -15,39 +15,28 @@ pub(super) struct IsolationFamilies {
 }
 
 impl IsolationFamilies {
-    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let gauge = |name, help, labels: &[&str]| {
-            registered(registry, IntGaugeVec::new(Opts::new(name, help), labels))
-        };
-        let counter =
-            |name, help, label| registered(registry, IntCounterVec::new(Opts::new(name, help), &[label]));
+    pub(super) fn new(make: &Maker) -> prometheus::Result<Self> {
+        let layer = Opts::new("callboard_runner_isolation_layer", "1 for what is known of a layer of rooms.");
         Ok(Self {
-            tier: gauge(
+            tier: make.gauges(
                 "callboard_runner_isolation_tier",
                 "1 for the tier of rooms that were tried.",
-                &["tier"],
+                "tier",
             )?,
-            layer: gauge(
-                "callboard_runner_isolation_layer",
-                "1 for what is known of a layer of rooms.",
-                &["layer", "state"],
-            )?,
-            setup_failures: counter(
+            layer: make.add(IntGaugeVec::new(layer, &["layer", "state"]))?,
+            setup_failures: make.counters(
                 "callboard_sandbox_setup_failures_total",
                 "Jobs whose room could not be made, by the step that failed.",
                 "stage",
             )?,
-            refused: counter(
+            refused: make.counters(
                 "callboard_jobs_isolation_refused_total",
                 "Jobs that were not run for want of isolation, by the layer that was missing.",
                 "missing",
             )?,
-            oom_kills: registered(
-                registry,
-                IntCounter::new(
-                    "callboard_job_oom_kills_total",
-                    "Processes of jobs that the kernel killed for want of memory.",
-                ),
+            oom_kills: make.counter(
+                "callboard_job_oom_kills_total",
+                "Processes of jobs that the kernel killed for want of memory.",
             )?,
         })
     }
@@ -57,7 +46,6 @@ impl IsolationFamilies {
         if let Some(rooms) = meter.rooms.get() {
             self.show(&rooms.read());
         }
-        let raise = |counter: &IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
         for (stage, count) in SetupStage::ALL.into_iter().zip(&meter.setup_failures) {
             raise(&self.setup_failures.with_label_values(&[stage.as_str()]), count.read());
         }
@@ -82,13 +70,4 @@ impl IsolationFamilies {
             }
         }
     }
-}
-
-fn registered<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    made: prometheus::Result<C>,
-) -> prometheus::Result<C> {
-    let family = made?;
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
 }
