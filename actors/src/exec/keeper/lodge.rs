@@ -22,9 +22,8 @@ pub(crate) fn lodge(plan: &Plan, setup: &Setup, group: Option<&Group>) -> Result
     let folder = plan.cwd.as_deref().unwrap_or(HOME);
     let guests = invite(plan, setup, folder)?;
     let paths: Vec<String> = guests.iter().map(|(guest, _)| guest.path.clone()).collect();
-    let mut order = Order::new(&plan.command, &env, folder, hostname(plan), guests)
+    let order = Order::new(&plan.command, &env, folder, hostname(plan), guests, &plan.files)
         .ok_or_else(|| refused("an empty command, or a NUL byte in it".into(), 127))?;
-    order.files = plan.files.clone();
     let pipes = Pipes::new(plan.input != InputMode::Null)
         .map_err(|error| refused(format!("no pipe can be made: {error}"), 126))?;
     let (inmate, pipes) =

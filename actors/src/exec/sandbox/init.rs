@@ -99,7 +99,7 @@ fn make(room: &Room, order: &Order, keeper: &mut UnixStream, stamps: &Stamps) ->
     end_with(keeper).map_err(&ids)?;
     stamps.mark(Step::Ids);
     root::build(room, order, stamps)?;
-    unpack::write(&order.files)?;
+    unpack::write(order.files)?;
     if !room.host_network {
         sys::raise_loopback().map_err(Fault::at(Stage::Network))?;
     }

@@ -25,7 +25,7 @@ const LOCKED_BYTES: u64 = 64 << 10;
 
 /// What is to be executed, in the words of the kernel: made before the fork, so that it cannot fail after it.
 #[derive(Debug)]
-pub(crate) struct Order {
+pub(crate) struct Order<'plan> {
     programs: Vec<CString>,
     argv: Vec<CString>,
     env: Vec<CString>,
@@ -35,10 +35,10 @@ pub(crate) struct Order {
     /// What of the host is brought in, each with its tree where it had to be fetched from outside.
     pub(super) guests: Vec<(Guest, Option<OwnedFd>)>,
     /// What is written into its folder first.
-    pub(crate) files: Vec<InputFile>,
+    pub(super) files: &'plan [InputFile],
 }
 
-impl Order {
+impl<'plan> Order<'plan> {
     /// None when a word contains a NUL byte, or there is no word.
     pub(crate) fn new(
         command: &CommandLine,
@@ -46,6 +46,7 @@ impl Order {
         folder: &str,
         hostname: String,
         guests: Vec<(Guest, Option<OwnedFd>)>,
+        files: &'plan [InputFile],
     ) -> Option<Self> {
         let word = |text: &str| CString::new(text).ok();
         let argv: Vec<&str> = match command {
@@ -70,7 +71,7 @@ impl Order {
             folder: word(folder)?,
             hostname,
             guests,
-            files: Vec::new(),
+            files,
         })
     }
 }

@@ -181,7 +181,7 @@ fn gather_programs() -> Done<Vec<(&'static str, Thing)>> {
 }
 
 /// What root did not fetch for us we fetch ourselves, as who we are outside.
-fn gather_guests(order: &Order) -> Result<Vec<(&Guest, OwnedFd)>, Fault> {
+fn gather_guests<'a>(order: &'a Order<'_>) -> Result<Vec<(&'a Guest, OwnedFd)>, Fault> {
     let gather = |(which, (guest, fetched)): (usize, &'_ (Guest, Option<OwnedFd>))| match fetched {
         Some(tree) => tree.try_clone().map_err(Fault::at(Stage::Guests)),
         None => bring::fetch(guest).map_err(|errno| Fault::guest(which, errno)),
