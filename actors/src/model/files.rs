@@ -11,7 +11,7 @@ pub const MAX_FILES_BYTES: usize = 512 * 1024;
 /// Longest path of one, in bytes.
 pub const MAX_FILE_PATH_BYTES: usize = 1024;
 /// Longest name of a file or a folder, in bytes: what the kernel takes.
-const MAX_FILE_NAME_BYTES: usize = 255;
+pub const MAX_FILE_NAME_BYTES: usize = 255;
 
 /// A file that is written below the job's folder `/job` before its program starts.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! What the types of a job's isolation, limits and mounts cannot say of themselves.
 
-use callboard_actors::model::files::{MAX_FILE_PATH_BYTES, MAX_FILES};
+use callboard_actors::model::files::{MAX_FILE_NAME_BYTES, MAX_FILE_PATH_BYTES, MAX_FILES};
 use callboard_actors::model::isolation::{MAX_DEMANDED_LAYERS, layer_names};
 use callboard_actors::model::mounts::{MAX_MOUNT_BYTES, MAX_MOUNTS};
 use callboard_actors::model::{Isolation, ResourceLimits, Tier};
@@ -12,7 +12,10 @@ use super::precise::BASE64;
 const MOUNT: &str = r"^/(?!(proc|sys|dev|etc|job)(/|$))(?!(tmp|usr|bin|sbin|lib|lib64|lib32|opt|run|var|var/tmp|var/lib)$)(?!\.{1,2}(/|$))[^/\u0000]+(/(?!\.{1,2}(/|$))[^/\u0000]+)*$";
 
 /// A relative path that says one place.
-const FILE: &str = r"^(?!\.{1,2}(/|$))[^/\u0000]{1,255}(/(?!\.{1,2}(/|$))[^/\u0000]{1,255})*$";
+fn file() -> String {
+    let name = format!(r"(?!\.{{1,2}}(/|$))[^/\u0000]{{1,{MAX_FILE_NAME_BYTES}}}");
+    format!("^{name}(/{name})*$")
+}
 
 /// Where a schema says too little, below `/components/schemas`, and what it should say.
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
@@ -33,7 +36,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("SubmitBody/properties/mounts", json!({"maxItems": MAX_MOUNTS})),
         ("MountBody/properties/path", json!({"maxLength": MAX_MOUNT_BYTES, "pattern": MOUNT})),
         ("SubmitBody/properties/files", json!({"maxItems": MAX_FILES})),
-        ("FileBody/properties/path", json!({"maxLength": MAX_FILE_PATH_BYTES, "pattern": FILE})),
+        ("FileBody/properties/path", json!({"maxLength": MAX_FILE_PATH_BYTES, "pattern": file()})),
         ("FileContentBody/oneOf/0", json!({"title": "FileText", "additionalProperties": false})),
         ("FileContentBody/oneOf/1", json!({"title": "FileBase64", "additionalProperties": false})),
         ("FileContentBody/oneOf/1/properties/base64", json!({"pattern": BASE64})),
