@@ -2,6 +2,7 @@
 
 mod api;
 mod args;
+mod artifacts;
 mod bench;
 mod client;
 mod commands;

@@ -10,6 +10,7 @@ use self::access::Pass;
 
 pub mod access;
 pub mod api;
+mod artifacts;
 mod audit;
 mod body;
 mod cancel;
@@ -42,7 +43,8 @@ mod prune;
 mod range;
 pub mod routes;
 mod secrets;
-pub mod server;
+pub mod served;
+mod server;
 mod signals;
 mod spec;
 mod stats;

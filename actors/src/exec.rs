@@ -158,6 +158,8 @@ pub struct ProcessConfig {
     pub output_hard_bytes: u64,
     /// Output that is handed over with the result and not left in the spool, in bytes.
     pub output_inline_bytes: u64,
+    /// Artifacts that are kept of one job, in bytes.
+    pub artifacts_bytes: u64,
     /// What a job that asks for nothing has: a room (`Sandbox`), none, or a room where one can be had (`Auto`).
     pub default_isolation: Isolation,
     /// The least that any job here runs with.
@@ -192,6 +194,7 @@ impl ProcessConfig {
             output_tail_bytes: limits.output_tail_bytes,
             output_hard_bytes: limits.output_hard_bytes,
             output_inline_bytes: limits.output_inline_bytes,
+            artifacts_bytes: limits.artifacts_bytes,
             default_isolation: Isolation::Auto,
             min_isolation: Tier::None,
             allow_host_network: false,

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod admission;
+pub mod artifacts;
 pub mod files;
 pub mod footprint;
 pub mod grant;
@@ -27,6 +28,7 @@ pub mod tenant;
 pub mod time;
 pub mod transition;
 
+pub use artifacts::{Artifact, Artifacts, Unkept};
 pub use files::InputFile;
 pub use footprint::StoreTotals;
 pub use grant::{IsolationRefusal, RefusalCause, RoomBoard, RoomPolicy};
@@ -37,7 +39,7 @@ pub use job::{AttemptRecord, JobRecord, JobView, Status};
 pub use limits::Limits;
 pub use mounts::{AllowedMount, Mount};
 pub use outcome::{AttemptEnd, AttemptResult, Exit, IsolationReport, Outcome, Usage};
-pub use output::{Captured, OutputSummary, Stream};
+pub use output::{Captured, Kept, OutputSummary, Stream};
 pub use reason::{EndReason, WaitReason};
 pub use resources::{Enforcer, LimitReport, Resource, ResourceLimits};
 pub use rules::{AdmissionRules, Denial};

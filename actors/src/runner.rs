@@ -124,6 +124,7 @@ impl Runner {
                 stderr: Captured::default(),
                 started_ms_ago: None,
                 isolation: self.setup.executor.isolation(),
+                artifacts: Default::default(),
             },
         );
     }
@@ -292,9 +293,9 @@ impl Handler<ReadOutput> for Runner {
         let Some(spool) = self.setup.spool.clone() else {
             return Box::pin(async { Err(SpoolReadError::Missing) });
         };
-        let ReadOutput { attempt, stream, offset, max_bytes } = message;
+        let ReadOutput { attempt, kept, offset, max_bytes } = message;
         // Files may be cold: the disk is waited for elsewhere.
-        let read = tokio::task::spawn_blocking(move || spool.read(attempt, stream, offset, max_bytes));
+        let read = tokio::task::spawn_blocking(move || spool.read(attempt, kept, offset, max_bytes));
         Box::pin(async move {
             match read.await {
                 Ok(Ok(chunk)) => Ok(SpoolChunk { bytes: chunk.bytes.into(), kept_bytes: chunk.kept_bytes }),

@@ -1,6 +1,7 @@
-//! Reading back what keepers spooled: by attempt, stream and offset, and removing it when it is no longer wanted.
+//! Reading back what keepers spooled: by attempt, stream or artifact, and offset, and removing it when it is no longer wanted.
 //! It follows no symbolic link, reads a bounded piece at a time, and knows no jobs: which folders are wanted it is told.
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, unlin
 use rustix::io::Errno;
 
 use crate::model::limits::MAX_READ_BYTES;
-use crate::model::{AttemptId, Stream};
+use crate::model::{AttemptId, Kept};
 
 /// A folder of spooled output, one sub-folder an attempt.
 #[derive(Clone, Debug)]
@@ -41,14 +42,21 @@ impl Spool {
     ///
     /// # Errors
     /// Whatever the file system says, but that something is absent.
-    pub fn read(&self, attempt: AttemptId, stream: Stream, offset: u64, max: usize) -> io::Result<Chunk> {
+    pub fn read(
+        &self,
+        attempt: AttemptId,
+        kept: impl Into<Kept>,
+        offset: u64,
+        max: usize,
+    ) -> io::Result<Chunk> {
+        let kept = kept.into();
         let nothing = Chunk { bytes: Vec::new(), next_offset: offset, kept_bytes: 0, at_end: true };
         let Some(folder) = self.open(attempt)? else {
             return Ok(nothing);
         };
         // The tail is written only when the head is complete, so it is opened first: then the head's size is final.
-        let tail = open_file(&folder, stream.tail_as_str())?;
-        let head = open_file(&folder, stream.as_str())?;
+        let tail = kept.tail_name().map(|name| open_file(&folder, name)).transpose()?.flatten();
+        let head = open_file(&folder, &kept.file_name())?;
         let head_len = head.as_ref().map_or(0, |(_, len)| *len);
         let tail_len = tail.as_ref().map_or(0, |(_, len)| *len);
         let mut bytes = Vec::new();
@@ -66,7 +74,7 @@ impl Spool {
         Ok(Chunk { bytes, next_offset, kept_bytes, at_end: next_offset >= kept_bytes })
     }
 
-    /// Removes an attempt's output. That there is none is no error.
+    /// Removes an attempt's output and artifacts. That there is none is no error.
     ///
     /// # Errors
     /// Whatever else the file system says.
@@ -74,10 +82,8 @@ impl Spool {
         let Some(folder) = self.open(attempt)? else {
             return Ok(());
         };
-        for stream in Stream::BOTH {
-            for name in [stream.as_str(), stream.tail_as_str()] {
-                ignore_absence(unlinkat(&folder, name, AtFlags::empty()))?;
-            }
+        for name in names(&folder)? {
+            ignore_absence(unlinkat(&folder, &name, AtFlags::empty()))?;
         }
         let path = self.dir.join(attempt.to_string());
         ignore_absence(unlinkat(CWD, path, AtFlags::REMOVEDIR))
@@ -116,6 +122,20 @@ impl Spool {
         let path = self.dir.join(attempt.to_string());
         absent_as_none(openat(CWD, path, flags, Mode::empty()))
     }
+}
+
+/// What is in an attempt's folder, which only its keeper writes to: a bounded number of files.
+fn names(folder: &OwnedFd) -> io::Result<Vec<CString>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = openat(folder.as_fd(), ".", flags, Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in Dir::read_from(&dir)? {
+        let name = entry?.file_name().to_owned();
+        if !matches!(name.to_bytes(), b"." | b"..") {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 /// Opens a regular file and tells its length.

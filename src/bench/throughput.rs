@@ -46,6 +46,7 @@ pub fn job_with(line: &str, isolation: &str) -> SubmitBody {
     SubmitBody {
         mounts: Vec::new(),
         files: Vec::new(),
+        artifacts: Vec::new(),
         command: CommandBody::Argv(vec!["/bin/sh".into(), "-c".into(), line.into()]),
         name: None,
         secret_env: Default::default(),

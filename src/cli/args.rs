@@ -25,7 +25,9 @@ pub use examples::command;
 pub use isolation::IsolationArgs;
 pub use limits::LimitArgs;
 pub use node::{NodeArgs, ServeArgs};
-pub use records::{EventsArgs, GroupBy, HelpArgs, HistoryArgs, ManArgs, PruneArgs, StatsArgs};
+pub use records::{
+    ArtifactsArgs, EventsArgs, GroupBy, HelpArgs, HistoryArgs, LogsArgs, ManArgs, PruneArgs, StatsArgs,
+};
 pub use settings::{ApiArgs, ConfigCommand, ConfigShowArgs, ContextCommand, Whose};
 pub use token::{CreateTokenArgs, Token};
 
@@ -114,6 +116,8 @@ pub enum Command {
     Show(Ids),
     /// Print a job's output.
     Logs(LogsArgs),
+    /// List, print or save the files that a job left.
+    Artifacts(ArtifactsArgs),
     /// Wait for jobs to end.
     Wait(WaitArgs),
     /// Cancel jobs.
@@ -227,6 +231,9 @@ pub struct JobArgs {
     /// Send a small file along: it lies below /job, the job's home, where the job then starts.
     #[arg(long, value_name = "LOCAL[:PATH]")]
     pub file: Vec<String>,
+    /// Keep a file or folder that the job leaves below /job, where it then starts.
+    #[arg(long, value_name = "PATH")]
+    pub artifact: Vec<String>,
     #[command(flatten)]
     pub limits: LimitArgs,
     /// The command and its arguments.
@@ -243,6 +250,9 @@ pub struct RunArgs {
     /// Do not show on a terminal what the job waits for.
     #[arg(long)]
     pub no_progress: bool,
+    /// Where files of --artifact are put: this folder instead of the current one.
+    #[arg(long, value_name = "DIR", requires = "artifact")]
+    pub artifacts_to: Option<PathBuf>,
     #[command(flatten)]
     pub job: JobArgs,
 }
@@ -281,25 +291,6 @@ pub struct ListArgs {
     /// Where the page before ended.
     #[arg(long)]
     pub cursor: Option<String>,
-}
-
-/// Flags of `logs`.
-#[derive(Debug, Args)]
-pub struct LogsArgs {
-    /// Id, its beginning, or `last`.
-    pub id: String,
-    /// Go on until the job is over.
-    #[arg(short, long)]
-    pub follow: bool,
-    /// Standard error instead of standard output.
-    #[arg(long)]
-    pub stderr: bool,
-    /// First byte.
-    #[arg(long, value_name = "BYTES")]
-    pub offset: Option<u64>,
-    /// Only the last lines; with --follow, and what comes after them.
-    #[arg(long, value_name = "LINES", conflicts_with = "offset")]
-    pub tail: Option<u64>,
 }
 
 /// Flags of `wait`.

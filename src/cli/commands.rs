@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::api::api;
 use super::args::{CancelArgs, Command, Global, Ids, ListArgs, WaitArgs};
+use super::artifacts::artifacts;
 use super::client::{Client, encode, is_over};
 use super::events::events;
 use super::exit::{self, CONFIG, CONFLICT, Failure, USAGE, WAIT_TIMED_OUT};
@@ -104,6 +105,7 @@ async fn talk(command: &Command, client: &Client, global: &Global, environment: 
             Ok(shown.code)
         }
         Command::Logs(args) => logs(args, client, global).await,
+        Command::Artifacts(args) => artifacts(args, client, global).await,
         Command::Wait(args) => wait(args, client, global, environment).await,
         Command::Cancel(args) => cancel(args, client, global).await,
         Command::Retry(ids) => retry(ids, client, global).await,

@@ -127,7 +127,10 @@ enum Prints {
 
 fn prints(command: &Command) -> Prints {
     match command {
-        Command::List(_) | Command::History(_) | Command::Context(ContextCommand::List) => Prints::Table,
+        Command::List(_)
+        | Command::History(_)
+        | Command::Artifacts(_)
+        | Command::Context(ContextCommand::List) => Prints::Table,
         Command::Submit(_)
         | Command::Show(_)
         | Command::Wait(_)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::args::{Global, RunArgs};
+use super::artifacts;
 use super::client::{Client, Start, bytes_of, is_over};
 use super::commands::{client, patient};
 use super::exit::{self, COULD_NOT_RUN, Failure, NO_ANSWER, NOT_ALLOWED};
@@ -115,7 +116,32 @@ async fn job(
     }
     exit::epilogue(&ended).iter().for_each(|line| voice.say(line));
     let by_signal = interrupted.filter(|_| ended.status == "cancelled");
-    Ok(by_signal.unwrap_or_else(|| exit::of_job(&ended)))
+    let code = by_signal.unwrap_or_else(|| exit::of_job(&ended));
+    match bring_home(client, args, &ended, voice).await {
+        Ok(true) => Ok(code),
+        // What it was run for is not there: that is no success.
+        Ok(false) => Ok(if code == 0 { COULD_NOT_RUN } else { code }),
+        Err(failure) => Err(failure.with(&format!("job {} is {}", ended.id, ended.status))),
+    }
+}
+
+/// Saves the job's artifacts; whether all that was declared was there. What is amiss is said also where little is.
+async fn bring_home(
+    client: &Client,
+    args: &RunArgs,
+    ended: &JobBody,
+    voice: &Voice,
+) -> Result<bool, Failure> {
+    if args.job.artifact.is_empty() {
+        return Ok(true);
+    }
+    // A job that has never run has left nothing, and that was said.
+    let missing: Vec<_> = artifacts::unkept(ended).collect();
+    voice.progress.end();
+    missing.iter().for_each(|line| exit::say(line));
+    let to = args.artifacts_to.as_deref().unwrap_or(".".as_ref());
+    artifacts::save(client, &ended.id, &ended.artifacts_kept, to).await?;
+    Ok(missing.is_empty())
 }
 
 /// Whether standard input is `/dev/null`.

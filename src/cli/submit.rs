@@ -5,6 +5,7 @@ use std::path::Path;
 use callboard_actors::model::limits::MAX_INLINE_INPUT_BYTES;
 
 use super::args::{Global, JobArgs, SubmitArgs};
+use super::artifacts;
 use super::client::Client;
 use super::commands::print_jobs;
 use super::exit::{self, Failure, USAGE};
@@ -41,6 +42,7 @@ pub async fn submit(
     })?;
     if !global.quiet {
         exit::epilogue(&job).iter().for_each(|line| exit::say(line));
+        artifacts::unkept(&job).for_each(|line| exit::say(&line));
     }
     Ok(exit::of_job(&job))
 }
@@ -77,7 +79,7 @@ pub fn job_body(args: &JobArgs, same_host: bool, environment: &Environment) -> R
     let cwd = match &args.cwd {
         Some(folder) => Some(here.as_ref().map_or_else(|| folder.clone(), |here| here.join(folder))),
         // Its files are in its home, and that is where it would look for them.
-        None if !args.file.is_empty() => None,
+        None if !args.file.is_empty() || !args.artifact.is_empty() => None,
         None => here.clone(),
     };
     Ok(SubmitBody {
@@ -97,6 +99,8 @@ pub fn job_body(args: &JobArgs, same_host: bool, environment: &Environment) -> R
         limits: args.limits.body(),
         mounts: args.mount.iter().map(|text| mount(text, here.as_deref())).collect(),
         files: files::read(&args.file)?,
+        // A shell that completes the name of a folder ends it so.
+        artifacts: args.artifact.iter().map(|path| path.trim_end_matches('/').to_owned()).collect(),
     })
 }
 

@@ -128,6 +128,12 @@ pub fn job(job: &JobBody, colours: bool) -> String {
         let cut = if stream.truncated { format!(", {} kept", stream.kept_bytes) } else { String::new() };
         add(name, Some(format!("{} bytes{cut}", stream.total_bytes)));
     }
+    for kept in &job.artifacts_kept {
+        add("artifact:", Some(format!("{} ({} bytes)", kept.path, kept.bytes)));
+    }
+    for unkept in &job.artifacts_unkept {
+        add("artifact:", Some(format!("{} was not kept: {}", unkept.path, unkept.detail)));
+    }
     if let Some(usage) = used(job) {
         let cpu = usage.cpu_user_ms + usage.cpu_system_ms;
         add("used:", Some(format!("{cpu:.1} ms CPU, {} KiB peak", usage.peak_memory_bytes / 1024)));

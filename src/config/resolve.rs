@@ -180,6 +180,7 @@ fn limits(role: Role, told: LimitsSection) -> Limits {
         output_tail_bytes: told.output_tail.map_or(base.output_tail_bytes, |bytes| bytes.0),
         output_hard_bytes: told.output_hard.map_or(base.output_hard_bytes, |bytes| bytes.0),
         output_inline_bytes: told.output_inline.map_or(base.output_inline_bytes, |bytes| bytes.0),
+        artifacts_bytes: told.max_artifacts.map_or(base.artifacts_bytes, |bytes| bytes.0),
         default_job: ResourceLimits {
             memory_bytes: told.default_memory.map(|bytes| bytes.0),
             cpu_millis: told.default_cpus.map(|cpus| cpus.0),

@@ -182,6 +182,8 @@ section! {
         pub output_hard: Option<ByteCount> = "CALLBOARD_OUTPUT_HARD",
         /// Output of one stream that is kept in the job's record.
         pub output_inline: Option<ByteCount> = "CALLBOARD_OUTPUT_INLINE",
+        /// Artifacts that are kept of one job.
+        pub max_artifacts: Option<ByteCount> = "CALLBOARD_MAX_ARTIFACTS",
         /// Attempts lost with their node before a job is given up.
         pub max_lost: Option<u16> = "CALLBOARD_MAX_LOST",
         /// Age at which a finished job is forgotten; 0 keeps it for ever.

@@ -160,6 +160,7 @@ fn value(config: &NodeConfig, section: &str, key: &str) -> Option<Value> {
         ("limits", "output_tail") => size(limits.output_tail_bytes),
         ("limits", "output_hard") => size(limits.output_hard_bytes),
         ("limits", "output_inline") => size(limits.output_inline_bytes),
+        ("limits", "max_artifacts") => size(limits.artifacts_bytes),
         ("limits", "default_memory") => json!(limits.default_job.memory_bytes.map(size)),
         ("limits", "max_memory") => json!(limits.max_job.memory_bytes.map(size)),
         ("limits", "default_cpus") => json!(limits.default_job.cpu_millis.map(cpus)),

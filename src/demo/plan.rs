@@ -102,6 +102,7 @@ impl Planned {
             limits: None,
             mounts: Vec::new(),
             files: Vec::new(),
+            artifacts: Vec::new(),
         }
     }
 

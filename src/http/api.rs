@@ -18,7 +18,7 @@ mod records;
 mod tokens;
 mod usage;
 
-pub use files::{FileBody, FileContentBody, FileInfoBody};
+pub use files::{FileBody, FileContentBody, FileInfoBody, UnkeptBody};
 pub use isolation::{DemandsBody, IsolationBody, IsolationReportBody, LayerBody, RoomsBody};
 pub use mounts::MountBody;
 pub use original::{CompatAccepted, CompatJob, CompatSubmit, ExecuteAnswer, HealthBody};
@@ -94,6 +94,9 @@ pub struct SubmitBody {
     /// Small files that lie below `/job`, its home, when it starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "objects")]
     pub files: Vec<FileBody>,
+    /// Files and folders below `/job` that are kept when it is over, whatever its end: `out/result.csv`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<String>,
 }
 
 /// Body of `POST /v1/jobs/batch`.
@@ -213,6 +216,15 @@ pub struct JobBody {
     /// What lies below `/job` when it starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileInfoBody>,
+    /// What below `/job` is kept when it is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<String>,
+    /// The files that were kept: read them with `GET /v1/jobs/{id}/artifacts?path=…`. Lists of jobs leave them out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts_kept: Vec<FileInfoBody>,
+    /// What was declared, or lay in a declared folder, and was not kept. Lists of jobs leave it out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts_unkept: Vec<UnkeptBody>,
     /// Folder it starts in.
     pub cwd: Option<String>,
     /// Variables it was given.

@@ -89,6 +89,7 @@ fn action(route: Route, method: &Method) -> Option<&'static str> {
         | Route::V1Jobs
         | Route::V1Job
         | Route::V1Logs
+        | Route::V1Artifacts
         | Route::V1Events
         | Route::V1Stats
         | Route::V1Tokens

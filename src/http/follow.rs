@@ -111,7 +111,7 @@ impl Reader {
 
     fn frame(&self) -> LogFrame {
         LogFrame {
-            stream: self.source.stream.as_str().into(),
+            stream: self.source.kept.file_name().into_owned(),
             offset: self.offset,
             text: None,
             base64: None,

@@ -1,14 +1,9 @@
 //! `GET /v1/jobs/{id}/logs`: one stream as bytes with ranges, or one or both as they come. How bytes are read and
 //! written is `output`'s and `follow`'s business.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use actix_web::body::SizedStream;
-use actix_web::http::StatusCode;
-use actix_web::http::header::{
-    ACCEPT_RANGES, Accept, CONTENT_ENCODING, CONTENT_RANGE, Header, HeaderValue, Quality, RANGE,
-};
+use actix_web::http::header::{ACCEPT_RANGES, Accept, CONTENT_ENCODING, Header, Quality, RANGE};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use callboard_actors::model::{JobId, Stream};
 use callboard_actors::protocol::jobs::OutputChunk;
@@ -17,9 +12,10 @@ use serde::Deserialize;
 use super::access::Visit;
 use super::door::{Door, MAX_FOLLOWERS};
 use super::follow::{Follower, Form, Reader};
-use super::output::{PIECE_BYTES, Source};
+use super::output::Source;
 use super::problem::Problem;
 use super::range::{self, Asked};
+use super::served::{Served, header};
 use super::{kinds, params};
 
 /// Most lines that `tail` takes.
@@ -93,10 +89,6 @@ fn streams(word: Option<&str>) -> Result<Vec<Stream>, Problem> {
     }
 }
 
-fn header(request: &HttpRequest, name: actix_web::http::header::HeaderName) -> Option<&str> {
-    request.headers().get(name)?.to_str().ok()
-}
-
 /// Frames when they are accepted by name, and text is not accepted by name just as well: generated clients accept
 /// everything that the description names, and mean the simplest.
 fn form(request: &HttpRequest) -> Form {
@@ -146,7 +138,7 @@ pub async fn show(door: Visit, request: HttpRequest) -> Result<HttpResponse, Pro
 }
 
 fn source(door: &Door, id: JobId, stream: Stream) -> Source {
-    Source { platform: door.platform.clone(), id, stream }
+    Source { platform: door.platform.clone(), id, kept: stream.into() }
 }
 
 /// One stream, byte for byte.
@@ -155,49 +147,11 @@ async fn one(source: Source, wanted: &Wanted) -> Result<HttpResponse, Problem> {
         Some(lines) => Some(source.tail(lines).await?),
         None => None,
     };
-    let start = wanted.offset.or(tail).or(wanted.range.map(Asked::start)).unwrap_or(0);
-    let mut first = source.read(start, PIECE_BYTES).await?;
-    let kept = first.kept_bytes;
-    let range = match wanted.range {
-        Some(asked) => asked.of(kept),
-        None => (start <= kept).then_some(start..kept),
-    };
-    let Some(range) = range else {
-        return Err(outside(kept));
-    };
-    if range.start != start {
-        first = source.read(range.start, PIECE_BYTES).await?;
-    }
-    let length = range.end - range.start;
-    let mut answer = HttpResponse::build(StatusCode::OK);
-    if wanted.range.is_some() {
-        let shown = format!("bytes {}-{}/{kept}", range.start, range.end - 1);
-        answer.status(StatusCode::PARTIAL_CONTENT).insert_header((CONTENT_RANGE, shown));
-    }
-    answer.content_type(PLAIN_TEXT).insert_header((ACCEPT_RANGES, "bytes"));
-    add_sizes(&mut answer, std::slice::from_ref(&first));
-    let available = usize::try_from(length).unwrap_or(usize::MAX).min(first.bytes.len());
-    Ok(body(answer, source, first.bytes.slice(..available), range))
-}
-
-fn body(
-    mut answer: HttpResponseBuilder,
-    source: Source,
-    first: actix_web::web::Bytes,
-    range: Range<u64>,
-) -> HttpResponse {
-    let length = range.end - range.start;
-    if first.len() as u64 == length {
-        return answer.body(first);
-    }
-    answer.body(SizedStream::new(length, Box::pin(source.pieces(first, range))))
-}
-
-fn outside(kept: u64) -> Problem {
-    let detail = format!("there are {kept} bytes");
-    let shown = HeaderValue::from_str(&format!("bytes */{kept}"));
-    let shown = shown.unwrap_or_else(|_| HeaderValue::from_static("bytes */0"));
-    Problem::new(&kinds::RANGE_NOT_SATISFIABLE, detail).with_header(CONTENT_RANGE, shown)
+    let start = wanted.offset.or(tail).unwrap_or(0);
+    let mut served = Served::begin(source, start, wanted.range).await?;
+    served.answer.content_type(PLAIN_TEXT);
+    add_sizes(&mut served.answer, std::slice::from_ref(&served.first));
+    Ok(served.finish())
 }
 
 fn add_sizes(answer: &mut HttpResponseBuilder, chunks: &[OutputChunk]) {

@@ -13,7 +13,8 @@ use super::api::{EventBody, LogFrame, ProblemBody};
 use super::kinds::ProblemKind;
 use super::problem::PROBLEM_JSON;
 use super::{
-    cancel, compat, events, execute, jobs, logs, metrics, ops, pages, prune, stats, stdin, submit, tokens,
+    artifacts, cancel, compat, events, execute, jobs, logs, metrics, ops, pages, prune, stats, stdin, submit,
+    tokens,
 };
 use crate::config::Role;
 
@@ -29,7 +30,7 @@ mod precise;
     paths(
         compat::submit, compat::show, compat::health, metrics::show,
         submit::one, submit::batch, jobs::list, jobs::show, jobs::forget,
-        cancel::cancel, cancel::retry, logs::show, stdin::write,
+        cancel::cancel, cancel::retry, logs::show, artifacts::show, stdin::write,
         prune::prune, events::show, stats::show,
         ops::pause, ops::resume, tokens::create, tokens::list, tokens::revoke, ops::version, ops::livez, ops::readyz,
         pages::openapi, pages::problem,

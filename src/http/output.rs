@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use actix_web::web::Bytes;
 use callboard_actors::model::limits::MAX_READ_BYTES;
-use callboard_actors::model::{Captured, JobId, Stream};
+use callboard_actors::model::{Captured, JobId, Kept, Stream};
 use callboard_actors::protocol::jobs::{OutputChunk, ReadJobOutput};
 use callboard_actors::protocol::{OutputError, PlatformHandle};
 use futures_util::stream;
@@ -16,21 +16,21 @@ use super::door::Door;
 pub const PIECE_BYTES: usize = 256 << 10;
 const _: () = assert!(PIECE_BYTES <= MAX_READ_BYTES);
 
-/// One stream of one job.
+/// One stream, or one artifact, of one job.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// Who is asked.
     pub platform: PlatformHandle,
     /// Which job.
     pub id: JobId,
-    /// Which stream.
-    pub stream: Stream,
+    /// Which stream or artifact.
+    pub kept: Kept,
 }
 
 impl Source {
     /// What is there now from `offset` on, at most `max_bytes`.
     pub async fn read(&self, offset: u64, max_bytes: usize) -> Result<OutputChunk, OutputError> {
-        let request = ReadJobOutput { id: self.id, stream: self.stream, offset, max_bytes };
+        let request = ReadJobOutput { id: self.id, kept: self.kept, offset, max_bytes };
         self.platform.read_output(request).await
     }
 
@@ -116,7 +116,7 @@ pub async fn text(door: &Door, id: JobId, stream: Stream, captured: &Captured) -
     }
     // The semaphore is never closed, so the permit is always there in the end.
     let _permit = door.composers.acquire().await;
-    let source = Source { platform: door.platform.clone(), id, stream };
+    let source = Source { platform: door.platform.clone(), id, kept: stream.into() };
     match source.exactly(0..kept).await {
         Ok(bytes) => lossy(&bytes, captured),
         Err(error) => format!("[... {kept} bytes cannot be shown: {error} ...]\n"),

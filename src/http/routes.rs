@@ -6,7 +6,8 @@ use actix_web::{HttpRequest, HttpResponse, Resource};
 
 use super::problem::Problem;
 use super::{
-    cancel, compat, events, execute, jobs, logs, metrics, ops, pages, prune, stats, stdin, submit, tokens,
+    artifacts, cancel, compat, events, execute, jobs, logs, metrics, ops, pages, prune, stats, stdin, submit,
+    tokens,
 };
 use crate::config::Role;
 
@@ -66,6 +67,8 @@ routes! {
     V1Retry = "/v1/jobs/{id}/retry", "POST", [Coordinator];
     /// Read a job's output.
     V1Logs = "/v1/jobs/{id}/logs", "GET", [Coordinator];
+    /// Read what a job left.
+    V1Artifacts = "/v1/jobs/{id}/artifacts", "GET", [Coordinator];
     /// Write a job's input.
     V1Stdin = "/v1/jobs/{id}/stdin", "PUT", [Coordinator];
     /// What happens.
@@ -138,6 +141,7 @@ fn register_jobs(config: &mut ServiceConfig) {
         .service(at(Route::V1Cancel).route(post().to(cancel::cancel)))
         .service(at(Route::V1Retry).route(post().to(cancel::retry)))
         .service(at(Route::V1Logs).route(get().to(logs::show)))
+        .service(at(Route::V1Artifacts).route(get().to(artifacts::show)))
         .service(at(Route::V1Stdin).route(web::put().to(stdin::write)))
         .service(at(Route::V1Pause).route(post().to(ops::pause)))
         .service(at(Route::V1Resume).route(post().to(ops::resume)))

@@ -45,6 +45,7 @@ pub fn of(body: SubmitBody, limits: &Limits) -> Result<JobSpec, Problem> {
         demands,
         mounts: body.mounts.into_iter().map(Into::into).collect(),
         files,
+        artifacts: body.artifacts,
         limits: body.limits.map(|asked| asked.read()).unwrap_or_default(),
     })
 }

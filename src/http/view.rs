@@ -17,11 +17,14 @@ pub fn full(view: &JobView) -> JobBody {
     if let JobState::Ended(outcome) = &view.record.state {
         body.stdout = output(&outcome.stdout, true);
         body.stderr = output(&outcome.stderr, true);
+        body.artifacts_kept = outcome.artifacts.kept.iter().map(Into::into).collect();
+        body.artifacts_unkept = outcome.artifacts.unkept.iter().map(Into::into).collect();
     }
     body
 }
 
-/// A job as a row of a list: without its environment and the text of its output.
+/// A job as a row of a list: without its environment, the text of its output and
+/// its artifacts.
 pub fn listed(view: &JobView) -> JobBody {
     let record = &view.record;
     let spec = &*record.spec;
@@ -47,6 +50,9 @@ pub fn listed(view: &JobView) -> JobBody {
         limits: spec.limits.into(),
         mounts: spec.mounts.iter().map(Into::into).collect(),
         files: spec.files.iter().map(Into::into).collect(),
+        artifacts: spec.artifacts.clone(),
+        artifacts_kept: Vec::new(),
+        artifacts_unkept: Vec::new(),
         cwd: spec.cwd.clone(),
         env: Default::default(),
         secret_env: Vec::new(),

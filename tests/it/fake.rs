@@ -12,8 +12,8 @@ use callboard_actors::model::access::TokenRecord;
 use callboard_actors::model::meter::Meter;
 use callboard_actors::model::{
     AdmissionRules, AttemptRecord, Epoch, HealthBoard, Incarnation, InputMode, IsolationReport, JobId,
-    JobRecord, JobSpec, JobState, JobView, Lease, Limits, NodeId, Outcome, Status, StoreSummary, Stream,
-    Tenant, WaitReason, admission,
+    JobRecord, JobSpec, JobState, JobView, Kept, Lease, Limits, NodeId, Outcome, Status, StoreSummary,
+    Stream, Tenant, WaitReason, admission,
 };
 use callboard_actors::protocol::access::*;
 use callboard_actors::protocol::feed::EventFeed;
@@ -360,7 +360,7 @@ answer!(ReadJobOutput, Result<OutputChunk, OutputError>, |stage, request| {
         return Err(error.clone());
     }
     let view = stage.look(request.id)?;
-    let written = &stage.job(request.id).output[usize::from(request.stream == Stream::Stderr)];
+    let written = &stage.job(request.id).output[usize::from(request.kept == Kept::Stream(Stream::Stderr))];
     let kept = &written.kept;
     let start = usize::try_from(request.offset).unwrap_or(usize::MAX).min(kept.len());
     let end = start.saturating_add(request.max_bytes).min(kept.len());

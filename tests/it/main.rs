@@ -8,6 +8,7 @@
 )]
 
 mod admission;
+mod artifacts;
 mod audit;
 mod bench;
 mod cli;

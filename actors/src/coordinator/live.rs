@@ -122,5 +122,6 @@ fn weight(spec: &JobSpec) -> usize {
     let env: usize = spec.env.iter().map(|(name, value)| name.len() + value.len() + 64).sum();
     let input = if let InputMode::Inline(bytes) = &spec.input { bytes.len() } else { 0 };
     let files = crate::model::files::weight(&spec.files);
-    256 + spec.command.byte_len() + env + spec.secret_env.byte_len() + input + files
+    let artifacts: usize = spec.artifacts.iter().map(String::len).sum();
+    256 + spec.command.byte_len() + env + spec.secret_env.byte_len() + input + files + artifacts
 }

@@ -1,10 +1,10 @@
-//! Output and input of jobs: from the record when it is small, through the node when it is not.
+//! Output, artifacts and input of jobs: from the record when it is small, through the node when it is not.
 
 use actix::{ActorFutureExt, Context, Handler, MailboxError, ResponseActFuture, WrapFuture};
 use bytes::Bytes;
 
 use super::Coordinator;
-use crate::model::{AttemptId, Captured, InputMode, JobId, JobState, Outcome, Stream};
+use crate::model::{Artifact, AttemptId, Captured, InputMode, JobId, JobState, Kept, Outcome, Stream};
 use crate::protocol::jobs::{InputAck, OutputChunk, ReadJobOutput, WriteJobInput};
 use crate::protocol::runner::{ReadOutput, SpoolChunk, SpoolReadError, WriteInput};
 use crate::protocol::{LookupError, OutputError};
@@ -41,6 +41,11 @@ fn described(captured: &Captured) -> OutputChunk {
     }
 }
 
+/// What is known of an artifact, without bytes.
+fn whole(artifact: &Artifact) -> OutputChunk {
+    OutputChunk { kept_bytes: artifact.bytes, total_bytes: artifact.bytes, ..OutputChunk::default() }
+}
+
 impl Coordinator {
     /// Reads a running job's output from its node.
     fn read_live(
@@ -52,8 +57,8 @@ impl Coordinator {
         let Some(node) = self.nodes.get(&node) else {
             return ready(self, Ok(OutputChunk { more: true, ..OutputChunk::default() }));
         };
-        let ReadJobOutput { stream, offset, max_bytes, .. } = request;
-        let read = node.handle.read_output.send(ReadOutput { attempt, stream, offset, max_bytes });
+        let ReadJobOutput { kept, offset, max_bytes, .. } = request;
+        let read = node.handle.read_output.send(ReadOutput { attempt, kept, offset, max_bytes });
         Box::pin(read.into_actor(self).map(|read, _, _| match flatten(read) {
             Ok(chunk) => Ok(OutputChunk {
                 bytes: chunk.bytes,
@@ -70,21 +75,29 @@ impl Coordinator {
 
     /// Reads a finished job's output from its record, or from the node that keeps it.
     fn read_ended(&self, job: JobId, outcome: &Outcome, request: ReadJobOutput) -> Answer<OutputChunk> {
-        let captured = stream_of(outcome, request.stream);
-        if let Some(bytes) = &captured.inline {
-            return ready(self, Ok(inline_chunk(captured, bytes, request.offset, request.max_bytes)));
-        }
-        let description = described(captured);
-        if captured.summary.kept_bytes() <= request.offset {
+        let description = match request.kept {
+            Kept::Stream(stream) => {
+                let captured = stream_of(outcome, stream);
+                if let Some(bytes) = &captured.inline {
+                    return ready(self, Ok(inline_chunk(captured, bytes, request.offset, request.max_bytes)));
+                }
+                described(captured)
+            }
+            Kept::Artifact(number) => match outcome.artifacts.kept.get(number as usize) {
+                Some(artifact) => whole(artifact),
+                None => return ready(self, Err(OutputError::Gone(job))),
+            },
+        };
+        if description.kept_bytes <= request.offset {
             return ready(self, Ok(description));
         }
         let keeper = outcome.node.and_then(|node| self.nodes.get(&node));
         let Some(node) = keeper else {
             return ready(self, Err(OutputError::Node("it is not connected".into())));
         };
-        let ReadJobOutput { stream, offset, max_bytes, .. } = request;
+        let ReadJobOutput { kept, offset, max_bytes, .. } = request;
         let attempt = AttemptId::new(job, outcome.epoch);
-        let read = node.handle.read_output.send(ReadOutput { attempt, stream, offset, max_bytes });
+        let read = node.handle.read_output.send(ReadOutput { attempt, kept, offset, max_bytes });
         Box::pin(read.into_actor(self).map(move |read, _, _| match flatten(read) {
             // The record promises bytes here: without any, the file was cut short since.
             Ok(chunk) if chunk.bytes.is_empty() && max_bytes > 0 => Err(OutputError::Gone(job)),

@@ -113,6 +113,7 @@ fn plan(secret: &str) -> Plan {
         },
         mounts: Vec::new(),
         files: Vec::new(),
+        artifacts: Vec::new(),
         host_network: false,
         input: InputMode::Null,
         timeout_ms: Some(PATIENCE_MS / 2),
@@ -267,8 +268,13 @@ fn groups(report: &Report, layers: &mut Vec<Layer>) {
 
 /// What the setup of a canary's slot differs in from that of a job's.
 pub(super) fn prepare(setup: Setup, slots_dir: &Path) -> Setup {
-    let caps =
-        super::frame::Caps { head: OUTPUT_BYTES, tail: 0, hard: OUTPUT_BYTES * 4, inline: OUTPUT_BYTES };
+    let caps = super::frame::Caps {
+        head: OUTPUT_BYTES,
+        tail: 0,
+        hard: OUTPUT_BYTES * 4,
+        inline: OUTPUT_BYTES,
+        artifacts: 0,
+    };
     // Two nodes of one user, or a doctor beside a node, may each have one: no lock is shared but by name.
     let lock = slots_dir.join(format!("canary-{}.lock", std::process::id()));
     Setup {
@@ -300,6 +306,7 @@ mod tests {
             roomed: true,
             host_network: false,
             steps: Default::default(),
+            artifacts: Default::default(),
             limits: [Resource::Memory, Resource::Cpu, Resource::Processes].map(limit).into(),
         }
     }

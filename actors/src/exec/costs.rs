@@ -76,6 +76,7 @@ fn plan(host_network: bool) -> Plan {
         limits: ResourceLimits::default(),
         mounts: Vec::new(),
         files: Vec::new(),
+        artifacts: Vec::new(),
         host_network,
         input: InputMode::Null,
         timeout_ms: Some(PATIENCE_MS),

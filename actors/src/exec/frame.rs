@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 use super::cgroup::Layout;
 use super::sandbox::{Room, Stamp};
 use crate::model::{
-    AllowedMount, AttemptEnd, AttemptId, Captured, CommandLine, InputFile, InputMode, LimitReport, Mount,
-    ResourceLimits, SecretEnv, Usage,
+    AllowedMount, Artifacts, AttemptEnd, AttemptId, Captured, CommandLine, InputFile, InputMode, LimitReport,
+    Mount, ResourceLimits, SecretEnv, Usage,
 };
 
 /// Longest frame, in bytes: a job's largest command, environment and inline input together stay far below it.
@@ -76,13 +76,15 @@ impl Setup {
     }
 }
 
-/// How much output of each stream is kept, and where; all in bytes.
+/// How much output of each stream is kept, and where, and how much beside it; all in bytes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Caps {
     pub(crate) head: u64,
     pub(crate) tail: u64,
     pub(crate) hard: u64,
     pub(crate) inline: u64,
+    /// Of all artifacts of a job.
+    pub(crate) artifacts: u64,
 }
 
 /// One attempt to run.
@@ -101,6 +103,8 @@ pub(crate) struct Plan {
     pub(crate) mounts: Vec<Mount>,
     /// What lies in its room when it starts.
     pub(crate) files: Vec<InputFile>,
+    /// What of its folder is kept when it is over.
+    pub(crate) artifacts: Vec<String>,
     /// Whether it has the host's network.
     pub(crate) host_network: bool,
     pub(crate) input: InputMode,
@@ -178,6 +182,8 @@ pub(crate) struct Report {
     pub(crate) limits: Vec<LimitReport>,
     /// When each step of making its room was done, where that was asked for.
     pub(crate) steps: Vec<Stamp>,
+    /// What was kept of its folder.
+    pub(crate) artifacts: Artifacts,
 }
 
 /// Why bytes are not a frame.

@@ -3,6 +3,7 @@
 //! job; it ends the job when its lifeline ends. It knows no actors, no stores and no other slot.
 
 pub(crate) mod feed;
+mod harvest;
 mod hold;
 mod intake;
 pub(crate) mod launch;

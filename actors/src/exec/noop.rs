@@ -49,6 +49,7 @@ impl NoopExecutor {
             stderr: nothing(),
             started_ms_ago: Some(0),
             isolation: self.isolation(),
+            artifacts: Default::default(),
         })));
     }
 }

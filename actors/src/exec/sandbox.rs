@@ -4,6 +4,7 @@
 mod belt;
 mod bring;
 mod filter;
+mod handover;
 mod init;
 mod payload;
 mod root;

@@ -41,13 +41,20 @@ impl SpoolFolder {
     pub(crate) fn write_tail(&mut self, stream: Stream, tail: &[u8]) -> io::Result<u64> {
         let name = stream.tail_as_str();
         if let Err(error) = self.create(name)?.write_all(tail) {
-            let _ = unlinkat(self.folder()?, name, AtFlags::empty());
+            self.remove(name);
             return Err(error);
         }
         Ok(tail.len() as u64)
     }
 
-    /// Removes the folder, if it was made. For output that was handed over in full.
+    /// Removes a file that could not be written to its end.
+    pub(crate) fn remove(&mut self, name: &str) {
+        if let Ok(folder) = self.folder() {
+            let _ = unlinkat(folder, name, AtFlags::empty());
+        }
+    }
+
+    /// Removes the folder, if it was made and holds nothing but output. For output that was handed over in full.
     pub(crate) fn discard(self) {
         let (Some(root), Some(opened)) = (self.root, self.opened) else {
             return;

@@ -1,5 +1,6 @@
 //! What a spec must look like to be a job at all: sizes, bytes and names. Whether it is *permitted* is `policy`.
 
+use super::artifacts::{self, MAX_ARTIFACTS};
 use super::files::{self, MAX_FILES, MAX_FILES_BYTES};
 use super::isolation::{MAX_DEMANDED_LAYERS, Tier, layer_names};
 use super::limits::{self, Limits};
@@ -65,6 +66,7 @@ pub fn check_with_secrets(
     check_limits(spec, limits, &mut problems);
     check_mounts(spec, &mut problems);
     check_files(spec, &mut problems);
+    check_artifacts(spec, &mut problems);
     check_demands(spec, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
@@ -110,6 +112,22 @@ fn check_files(spec: &JobSpec, problems: &mut Vec<SpecProblem>) {
     let fine = files.is_empty() || spec.isolation != Isolation::None;
     let text = || "files lie in a job's room: they do not go with isolation `none`".into();
     require(fine, "/files", text, problems);
+}
+
+fn check_artifacts(spec: &JobSpec, problems: &mut Vec<SpecProblem>) {
+    let (paths, most) = (&spec.artifacts, MAX_ARTIFACTS);
+    require(
+        paths.len() <= most,
+        "/artifacts",
+        || format!("a job declares at most {most} artifacts"),
+        problems,
+    );
+    for (at, detail) in artifacts::problems(paths) {
+        problems.push(SpecProblem { pointer: format!("/artifacts/{at}"), detail });
+    }
+    let fine = paths.is_empty() || spec.isolation != Isolation::None;
+    let text = || "artifacts lie in a job's room: they do not go with isolation `none`".into();
+    require(fine, "/artifacts", text, problems);
 }
 
 fn check_limits(spec: &JobSpec, limits: &Limits, problems: &mut Vec<SpecProblem>) {

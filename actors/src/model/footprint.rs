@@ -1,6 +1,7 @@
 //! What a finished job occupies, estimated: so that records can be kept up to a number of bytes without looking at the
 //! disk. It knows no encoding: the same job weighs the same in every store.
 
+use super::artifacts::Artifacts;
 use super::job::Status;
 use super::outcome::Outcome;
 use super::spec::{InputMode, JobSpec};
@@ -17,14 +18,23 @@ pub fn of_spec(spec: &JobSpec) -> u64 {
         _ => 0,
     };
     let files = super::files::weight(&spec.files);
-    (spec.command.byte_len() + text(&spec.name) + text(&spec.cwd) + env + input + files) as u64
+    let artifacts: usize = spec.artifacts.iter().map(String::len).sum();
+    (spec.command.byte_len() + text(&spec.name) + text(&spec.cwd) + env + input + files + artifacts) as u64
 }
 
-/// The bytes of a finished job: its spec's, its kept output's, inline or spooled, and [`RECORD_BYTES`].
+/// The bytes of a finished job: its spec's, its kept output's, inline or spooled, its artifacts', and [`RECORD_BYTES`].
 pub fn of_finished(spec_bytes: u64, outcome: &Outcome) -> u64 {
     let message = outcome.message.as_ref().map_or(0, String::len) as u64;
     let output = outcome.stdout.summary.kept_bytes().saturating_add(outcome.stderr.summary.kept_bytes());
-    RECORD_BYTES.saturating_add(spec_bytes).saturating_add(message).saturating_add(output)
+    let artifacts = of_artifacts(&outcome.artifacts);
+    [spec_bytes, message, output, artifacts].into_iter().fold(RECORD_BYTES, u64::saturating_add)
+}
+
+/// The bytes of what was kept, and of what is told about it and about the rest.
+fn of_artifacts(artifacts: &Artifacts) -> u64 {
+    let kept = artifacts.kept.iter().map(|kept| kept.path.len());
+    let unkept = artifacts.unkept.iter().map(|unkept| unkept.path.len() + unkept.why.len());
+    artifacts.kept_bytes().saturating_add(kept.chain(unkept).sum::<usize>() as u64)
 }
 
 /// How many records there are, and what they occupy.
@@ -55,7 +65,7 @@ impl StoreTotals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EndReason, Epoch};
+    use crate::model::{Artifact, EndReason, Epoch};
 
     #[test]
     fn a_job_weighs_what_it_was_asked_and_what_it_said() {
@@ -71,6 +81,9 @@ mod tests {
         assert_eq!(of_finished(5, &outcome), RECORD_BYTES + 5);
         (outcome.stdout.summary.head_bytes, outcome.stderr.summary.tail_bytes) = (7_000, 900);
         assert_eq!(of_finished(5, &outcome), RECORD_BYTES + 5 + 7_900);
+        let path = "p".repeat(9);
+        outcome.artifacts.kept.push(Artifact { path, bytes: 100_000, executable: false });
+        assert_eq!(of_finished(5, &outcome), RECORD_BYTES + 5 + 7_900 + 100_009);
         outcome.stdout.summary.head_bytes = u64::MAX;
         assert_eq!(of_finished(5, &outcome), u64::MAX);
     }

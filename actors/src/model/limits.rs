@@ -83,6 +83,8 @@ pub struct Limits {
     pub output_hard_bytes: u64,
     /// Output of one stream that is kept in the job's record and not in a file, in bytes.
     pub output_inline_bytes: u64,
+    /// Artifacts that are kept of one job, in bytes.
+    pub artifacts_bytes: u64,
     /// What a job may use that asks for nothing.
     pub default_job: ResourceLimits,
     /// The most that a job may ask for.
@@ -113,6 +115,7 @@ impl Default for Limits {
             output_tail_bytes: 64 << 10,
             output_hard_bytes: 640 << 20,
             output_inline_bytes: 16 << 10,
+            artifacts_bytes: 256 << 20,
             default_job: ResourceLimits::default(),
             max_job: ResourceLimits::default(),
             max_lost: 3,

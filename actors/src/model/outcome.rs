@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::artifacts::Artifacts;
 use super::id::{AttemptId, Epoch, NodeId};
 use super::isolation::Network;
 use super::output::Captured;
@@ -163,6 +164,9 @@ pub struct AttemptResult {
     pub started_ms_ago: Option<u64>,
     /// The isolation that it had.
     pub isolation: IsolationReport,
+    /// What was kept of its artifacts. Nodes of before keep none.
+    #[serde(default)]
+    pub artifacts: Artifacts,
 }
 
 /// The terminal record of a job. Written once, never changed.
@@ -194,6 +198,9 @@ pub struct Outcome {
     pub stderr: Captured,
     /// The isolation of the last attempt; none when the job never ran.
     pub isolation: Option<IsolationReport>,
+    /// The artifacts of the last attempt.
+    #[serde(default, skip_serializing_if = "Artifacts::is_empty")]
+    pub artifacts: Artifacts,
 }
 
 impl Outcome {
@@ -212,6 +219,7 @@ impl Outcome {
             stdout: Captured::default(),
             stderr: Captured::default(),
             isolation: None,
+            artifacts: Artifacts::default(),
         }
     }
 
@@ -241,6 +249,7 @@ impl Outcome {
             stdout: result.stdout,
             stderr: result.stderr,
             isolation: Some(result.isolation),
+            artifacts: result.artifacts,
         }
     }
 }

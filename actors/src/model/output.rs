@@ -1,4 +1,6 @@
-//! A job's output: which stream, how much of it was kept, and what the keeping left out.
+//! A job's output: which stream or artifact, how much of it was kept, and what the keeping left out.
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +32,40 @@ impl Stream {
             Self::Stdout => "stdout.tail",
             Self::Stderr => "stderr.tail",
         }
+    }
+}
+
+/// Something that a node keeps of a job and that can be read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    /// One of its output streams.
+    Stream(Stream),
+    /// One of its artifacts, by its place among those that were kept.
+    Artifact(u32),
+}
+
+impl Kept {
+    /// The name of the file that holds it, or its first bytes.
+    pub fn file_name(self) -> Cow<'static, str> {
+        match self {
+            Self::Stream(stream) => stream.as_str().into(),
+            Self::Artifact(number) => format!("artifact.{number}").into(),
+        }
+    }
+
+    /// The name of the file that holds its last bytes, where there may be one.
+    pub fn tail_name(self) -> Option<&'static str> {
+        match self {
+            Self::Stream(stream) => Some(stream.tail_as_str()),
+            Self::Artifact(_) => None,
+        }
+    }
+}
+
+impl From<Stream> for Kept {
+    fn from(stream: Stream) -> Self {
+        Self::Stream(stream)
     }
 }
 

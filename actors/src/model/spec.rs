@@ -53,6 +53,9 @@ pub struct JobSpec {
     /// What lies in its room when it starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<InputFile>,
+    /// What below its folder is kept when it is over: files and folders.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<String>,
 }
 
 impl JobSpec {
@@ -73,6 +76,7 @@ impl JobSpec {
             limits: ResourceLimits::default(),
             mounts: Vec::new(),
             files: Vec::new(),
+            artifacts: Vec::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::errors::{CancelError, DeleteError, LookupError, OutputError, RetryError, SubmitError};
 use crate::model::{
-    CancelWish, IdempotencyKey, JobId, JobSpec, JobView, SecretEnv, Status, StoreTotals, Stream, Tenant,
+    CancelWish, IdempotencyKey, JobId, JobSpec, JobView, Kept, SecretEnv, Status, StoreTotals, Tenant,
 };
 
 /// One job to submit.
@@ -201,8 +201,8 @@ pub struct OutputChunk {
 pub struct ReadJobOutput {
     /// Which job.
     pub id: JobId,
-    /// Which stream.
-    pub stream: Stream,
+    /// Which stream or artifact.
+    pub kept: Kept,
     /// First kept byte wanted.
     pub offset: u64,
     /// Most bytes.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::errors::NodeError;
 use super::jobs::InputAck;
 use crate::link::{Command, Report, ReportRefusal, ReportReply};
-use crate::model::{AttemptId, ClusterId, Incarnation, JobId, NodeId, RoomBoard, Stream, Term};
+use crate::model::{AttemptId, ClusterId, Incarnation, JobId, Kept, NodeId, RoomBoard, Term};
 
 /// Coordinator → Runner or RunnerProxy. A command with attempts to run. Answered when the node has acted on it: each
 /// attempt is then in its inventory, or in the `returned` of its next report.
@@ -66,8 +66,8 @@ pub enum SpoolReadError {
 pub struct ReadOutput {
     /// Which attempt.
     pub attempt: AttemptId,
-    /// Which stream.
-    pub stream: Stream,
+    /// Which stream or artifact.
+    pub kept: Kept,
     /// First kept byte wanted.
     pub offset: u64,
     /// Most bytes.

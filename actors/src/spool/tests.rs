@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Epoch, JobId};
+use crate::model::{Epoch, JobId, Stream};
 
 fn attempt(n: u8) -> AttemptId {
     AttemptId::new(JobId::from_bytes([n; 16]), Epoch(1))
@@ -39,6 +39,15 @@ fn what_is_absent_reads_as_empty() {
     assert_eq!(spool.read(attempt(1), Stream::Stderr, 0, 10).unwrap(), empty);
     assert_eq!(spool.read(attempt(2), Stream::Stderr, 0, 10).unwrap(), empty);
     spool.remove(attempt(2)).unwrap();
+}
+
+#[test]
+fn artifacts_are_read_by_their_place_and_removed_with_the_rest() {
+    let (dir, spool) = spooled(1, &[("stdout", b"out"), ("artifact.0", b"zero"), ("artifact.12", b"twelve")]);
+    let read = |number| spool.read(attempt(1), Kept::Artifact(number), 2, 100).unwrap().bytes;
+    assert_eq!((read(0), read(12), read(1)), (b"ro".into(), b"elve".into(), b"".into()));
+    spool.remove(attempt(1)).unwrap();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -109,6 +109,7 @@ fn outcome_with_output(epoch: u32, stdout: &[u8], stderr: Option<&[u8]>) -> Outc
         stdout: captured(Some(stdout)),
         stderr: captured(stderr),
         isolation: Some(Default::default()),
+        artifacts: Default::default(),
         ..Outcome::without_process(Epoch(epoch), EndReason::Signal, Some("it \"fell\"".into()), 77)
     }
 }

@@ -49,6 +49,15 @@ fn reports_from_before_stages_are_still_read() {
     }
 }
 
+/// Nodes that keep no artifacts.
+#[test]
+fn reports_from_before_artifacts_are_still_read() {
+    let sample = include_str!("golden/report_before_artifacts.json");
+    let report: Report = serde_json::from_str(sample).expect("the sample can still be read");
+    assert_eq!(report.finished.len(), 8);
+    assert!(report.finished.iter().all(|result| result.artifacts.is_empty()));
+}
+
 #[test]
 fn heartbeats_keep_their_shape() {
     let report: Report = kept(include_str!("golden/heartbeat.json"));
@@ -68,6 +77,13 @@ fn commands_with_secrets_keep_their_shape_and_show_names_only() {
     let shown = format!("{command:?}");
     assert_eq!(command.assign[0].spec.secret_env.names(), ["TOKEN"]);
     assert!(shown.contains("TOKEN") && !shown.contains("AQABAgME") && !shown.contains("sealed"), "{shown}");
+}
+
+#[test]
+fn commands_with_files_limits_and_demands_keep_their_shape() {
+    let command: Command = kept(include_str!("golden/command_files.json"));
+    let spec = &command.assign[0].spec;
+    assert_eq!((spec.files[0].bytes.as_slice(), spec.artifacts.len()), (&[0, 255, 33][..], 2));
 }
 
 #[test]

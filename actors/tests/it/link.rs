@@ -42,6 +42,7 @@ fn result(attempt: AttemptId) -> AttemptResult {
         stderr: Captured::default(),
         started_ms_ago: Some(0),
         isolation: IsolationReport::default(),
+        artifacts: Default::default(),
     }
 }
 

@@ -55,6 +55,7 @@ fn finished(epoch: Epoch, end: AttemptEnd) -> JobEvent {
         stderr: Captured::default(),
         started_ms_ago: None,
         isolation: IsolationReport::default(),
+        artifacts: Default::default(),
     }))
 }
 

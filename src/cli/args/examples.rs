@@ -14,6 +14,7 @@ pub const EXAMPLES: &[(&str, &[&str])] = &[
     ("list", &["list --status pending,running", "list -o csv --fields id,status,runtime_ms"]),
     ("show", &["show last"]),
     ("logs", &["logs last", "logs -f --stderr last"]),
+    ("artifacts", &["artifacts last", "artifacts last out/result.csv", "artifacts last --to results"]),
     ("wait", &["wait --timeout 10m last"]),
     ("cancel", &["cancel --grace 5s last"]),
     ("retry", &["retry last"]),

@@ -1,10 +1,41 @@
-//! What can be said to the commands that look at many jobs, forget them, or follow what happens.
+//! What can be said to the commands that read what a job wrote, look at many jobs, forget them, or follow what happens.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::duration;
+
+/// Flags of `logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Id, its beginning, or `last`.
+    pub id: String,
+    /// Go on until the job is over.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Standard error instead of standard output.
+    #[arg(long)]
+    pub stderr: bool,
+    /// First byte.
+    #[arg(long, value_name = "BYTES")]
+    pub offset: Option<u64>,
+    /// Only the last lines; with --follow, and what comes after them.
+    #[arg(long, value_name = "LINES", conflicts_with = "offset")]
+    pub tail: Option<u64>,
+}
+
+/// Flags of `artifacts`.
+#[derive(Debug, Args)]
+pub struct ArtifactsArgs {
+    /// Id, its beginning, or `last`.
+    pub id: String,
+    /// Only these files, or what is below these folders; one file without --to is written to standard output.
+    pub paths: Vec<String>,
+    /// Save them below this folder.
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+}
 
 /// Flags of `history`.
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
-use super::{Body, Client, EARLY_PAUSE, Failure, NO_ANSWER, failure_of, path_safe};
+use super::{Body, Client, EARLY_PAUSE, Failure, NO_ANSWER, encode, failure_of, path_safe};
 use crate::http::api::LogFrame;
 use crate::http::gap_marker;
 
@@ -113,6 +113,24 @@ impl Client {
         }
     }
 
+    /// Reads a file that a job left into `sink`; false from it ends the reading.
+    pub async fn artifact(
+        &self,
+        id: &str,
+        path: &str,
+        mut sink: impl AsyncFnMut(Bytes) -> bool,
+    ) -> Result<(), Failure> {
+        let path = format!("/v1/jobs/{}/artifacts?path={}", path_safe(id)?, encode(path));
+        let mut answer = self.bytes_of(&path, "application/octet-stream").await?;
+        let mut body = Body::of(&mut answer);
+        while let Some(piece) = body.next().await {
+            if !sink(piece.map_err(|error| self.broken(&error))?).await {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     async fn output(
         &self,
         id: &str,
@@ -120,14 +138,28 @@ impl Client {
         start: Start,
         kind: &'static str,
         follow: bool,
-    ) -> Result<ClientResponse<impl Stream<Item = Result<Bytes, awc::error::PayloadError>> + Unpin>, Failure>
-    {
+    ) -> Result<
+        ClientResponse<impl Stream<Item = Result<Bytes, awc::error::PayloadError>> + Unpin + use<>>,
+        Failure,
+    > {
         let start = match start {
             Start::Offset(offset) => format!("offset={offset}"),
             Start::Tail(lines) => format!("tail={lines}"),
         };
         let path = format!("/v1/jobs/{}/logs?stream={stream}&{start}&follow={follow}", path_safe(id)?);
-        let request = self.request(Method::GET, &path, Duration::ZERO).insert_header((ACCEPT, kind));
+        self.bytes_of(&path, kind).await
+    }
+
+    /// An answer that is a success, its body not yet read.
+    async fn bytes_of(
+        &self,
+        path: &str,
+        kind: &'static str,
+    ) -> Result<
+        ClientResponse<impl Stream<Item = Result<Bytes, awc::error::PayloadError>> + Unpin + use<>>,
+        Failure,
+    > {
+        let request = self.request(Method::GET, path, Duration::ZERO).insert_header((ACCEPT, kind));
         let mut answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
         if status.is_success() {

@@ -19,7 +19,7 @@ pub(super) fn of(route: Route, method: &Method) -> Scopes {
         Route::Execute => EXECUTE,
         Route::V1Job if method == Method::DELETE => CANCEL,
         Route::V1Cancel => CANCEL,
-        Route::Job | Route::V1Jobs | Route::V1Job | Route::V1Logs => READ,
+        Route::Job | Route::V1Jobs | Route::V1Job | Route::V1Logs | Route::V1Artifacts => READ,
         Route::Metrics => METRICS,
         // These three tell of, or forget, every tenant's jobs.
         Route::V1Stats | Route::V1Events | Route::V1Prune => ADMIN,

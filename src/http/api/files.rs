@@ -1,6 +1,6 @@
-//! Small files that come with a job.
+//! Small files that come with a job, and files that it leaves.
 
-use callboard_actors::model::InputFile;
+use callboard_actors::model::{Artifact, InputFile, Unkept};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -27,7 +27,7 @@ pub enum FileContentBody {
     Base64(String),
 }
 
-/// A file that came with a job, without what is in it.
+/// A file that came with a job, or that was kept of it, without what is in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FileInfoBody {
     /// Where, below `/job`.
@@ -41,5 +41,26 @@ pub struct FileInfoBody {
 impl From<&InputFile> for FileInfoBody {
     fn from(file: &InputFile) -> Self {
         Self { path: file.path.clone(), bytes: file.bytes.len() as u64, executable: file.executable }
+    }
+}
+
+impl From<&Artifact> for FileInfoBody {
+    fn from(kept: &Artifact) -> Self {
+        Self { path: kept.path.clone(), bytes: kept.bytes, executable: kept.executable }
+    }
+}
+
+/// Something that was not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UnkeptBody {
+    /// Where it was to be, below `/job`.
+    pub path: String,
+    /// Why not.
+    pub detail: String,
+}
+
+impl From<&Unkept> for UnkeptBody {
+    fn from(unkept: &Unkept) -> Self {
+        Self { path: unkept.path.clone(), detail: unkept.why.clone() }
     }
 }

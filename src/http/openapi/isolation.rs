@@ -1,5 +1,6 @@
 //! What the types of a job's isolation, limits and mounts cannot say of themselves.
 
+use callboard_actors::model::artifacts::MAX_ARTIFACTS;
 use callboard_actors::model::files::{MAX_FILE_NAME_BYTES, MAX_FILE_PATH_BYTES, MAX_FILES};
 use callboard_actors::model::isolation::{MAX_DEMANDED_LAYERS, layer_names};
 use callboard_actors::model::mounts::{MAX_MOUNT_BYTES, MAX_MOUNTS};
@@ -37,6 +38,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("MountBody/properties/path", json!({"maxLength": MAX_MOUNT_BYTES, "pattern": MOUNT})),
         ("SubmitBody/properties/files", json!({"maxItems": MAX_FILES})),
         ("FileBody/properties/path", json!({"maxLength": MAX_FILE_PATH_BYTES, "pattern": file()})),
+        ("SubmitBody/properties/artifacts", artifacts()),
         ("FileContentBody/oneOf/0", json!({"title": "FileText", "additionalProperties": false})),
         ("FileContentBody/oneOf/1", json!({"title": "FileBase64", "additionalProperties": false})),
         ("FileContentBody/oneOf/1/properties/base64", json!({"pattern": BASE64})),
@@ -70,6 +72,12 @@ pub(super) fn add_tier(operation: &mut Value) {
     }
 }
 
+/// Each is named once.
+fn artifacts() -> Value {
+    let path = json!({"maxLength": MAX_FILE_PATH_BYTES, "pattern": file()});
+    json!({"maxItems": MAX_ARTIFACTS, "uniqueItems": true, "items": path})
+}
+
 /// What cannot be demanded of a plain process, and of a network that is shared.
 fn plain_demands() -> Value {
     let none = json!({"required": ["mode"], "properties": {"mode": {"const": "none"}}});
@@ -88,5 +96,5 @@ fn rooms_only() -> Value {
     let mode = json!({"type": "object", "required": ["mode"], "properties": {"mode": {"const": "none"}}});
     let plain =
         json!({"required": ["isolation"], "properties": {"isolation": {"anyOf": [{"const": "none"}, mode]}}});
-    json!({"not": {"allOf": [plain, {"anyOf": [limited, listed("mounts"), listed("files")]}]}})
+    json!({"not": {"allOf": [plain, {"anyOf": [limited, listed("mounts"), listed("files"), listed("artifacts")]}]}})
 }

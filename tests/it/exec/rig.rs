@@ -52,6 +52,7 @@ pub fn config(folder: &Path) -> ProcessConfig {
         default_cwd: "/".into(),
         output_head_bytes: 1 << 20,
         output_hard_bytes: 1 << 30,
+        artifacts_bytes: 1 << 20,
         lock_wait_ms: 5_000,
         ..ProcessConfig::new(folder, &Limits::default())
     }

@@ -2,7 +2,7 @@ use super::*;
 use crate::model::{AttemptId, Epoch, JobId};
 
 fn caps(head: u64, tail: u64, inline: u64) -> Caps {
-    Caps { head, tail, hard: 1 << 30, inline }
+    Caps { head, tail, hard: 1 << 30, inline, artifacts: 0 }
 }
 
 fn folder(dir: Option<&std::path::Path>) -> SpoolFolder {

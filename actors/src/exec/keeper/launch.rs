@@ -30,6 +30,8 @@ pub(crate) struct Launched {
     pub(crate) last_words: Option<LastWords>,
     /// When each step of making its room was done, where that was asked for.
     pub(crate) steps: Vec<Stamp>,
+    /// The folder of its room, where something of it is wanted.
+    pub(crate) folder: Option<OwnedFd>,
 }
 
 /// The job's ends of its output pipes, held open by us too: without them its end would wake us three times, once for
@@ -89,9 +91,9 @@ pub(crate) fn launch(
             }),
         };
     }
-    if !plan.mounts.is_empty() || !plan.files.is_empty() {
-        let message = "a plain process sees the host as it is and has neither mounts nor files: ask for isolation \
-                       `sandbox`";
+    if !plan.mounts.is_empty() || !plan.files.is_empty() || !plan.artifacts.is_empty() {
+        let message = "a plain process sees the host as it is and has neither mounts nor files nor artifacts: ask for \
+                       isolation `sandbox`";
         return Err(SpawnFailure { message: message.into(), blame: Blame::Node(None) });
     }
     let folder = match &plan.cwd {
@@ -287,7 +289,8 @@ fn adopt(spawned: Spawned) -> io::Result<Launched> {
     let stdin = child.stdin.take().map(OwnedFd::from);
     match watch(pid, &[Some(&stdout), Some(&stderr), stdin.as_ref()]) {
         Ok(pidfd) => {
-            Ok(Launched { pid, pidfd, stdin, stdout, stderr, far_ends, last_words: None, steps: Vec::new() })
+            let (last_words, steps, folder) = (None, Vec::new(), None);
+            Ok(Launched { pid, pidfd, stdin, stdout, stderr, far_ends, last_words, steps, folder })
         }
         Err(error) => {
             let _ = kill_process(pid, Signal::KILL);

@@ -24,6 +24,7 @@ pub(crate) fn lodge(plan: &Plan, setup: &Setup, group: Option<&Group>) -> Result
     let paths: Vec<String> = guests.iter().map(|(guest, _)| guest.path.clone()).collect();
     let order = Order::new(&plan.command, &env, folder, hostname(plan), guests, &plan.files)
         .ok_or_else(|| refused("an empty command, or a NUL byte in it".into(), 127))?;
+    let order = order.handing_over(!plan.artifacts.is_empty());
     let pipes = Pipes::new(plan.input != InputMode::Null)
         .map_err(|error| refused(format!("no pipe can be made: {error}"), 126))?;
     let (inmate, pipes) =
@@ -39,6 +40,7 @@ pub(crate) fn lodge(plan: &Plan, setup: &Setup, group: Option<&Group>) -> Result
         far_ends: FarEnds::Pipes([pipes.theirs.stdout, pipes.theirs.stderr]),
         last_words: Some(inmate.last_words),
         steps: inmate.steps,
+        folder: inmate.folder,
     })
 }
 

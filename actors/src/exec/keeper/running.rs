@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, pidfd_send_signal};
 
 use super::feed::Feed;
+use super::harvest::Harvest;
 use super::hold::Hold;
 use super::intake::Intake;
 use super::launch::{Blame, FarEnds, Launched, NullInput, SpawnFailure, launch};
@@ -18,7 +19,7 @@ use crate::exec::frame::{Caps, Plan, Report, Setup};
 use crate::exec::sandbox::{LastWords, Stamp};
 use crate::exec::spooling::SpoolFolder;
 use crate::exec::sys;
-use crate::model::{AttemptEnd, AttemptId, Captured, Exit, InputMode, Stream, Usage};
+use crate::model::{Artifacts, AttemptEnd, AttemptId, Captured, Exit, InputMode, Stream, Usage};
 
 /// A start is told this late, in milliseconds, so that a job that is over by then costs one frame and not two.
 const TELL_START_AFTER_MS: u64 = 20;
@@ -59,6 +60,7 @@ pub(crate) struct Running {
     steps: Vec<Stamp>,
     hold: Hold,
     host_network: bool,
+    harvest: Option<Harvest>,
     folder: SpoolFolder,
 }
 
@@ -130,6 +132,7 @@ impl Running {
             steps: launched.steps,
             hold,
             host_network: plan.host_network,
+            harvest: Harvest::of(launched.folder, plan.artifacts, caps.artifacts),
             folder,
         }
     }
@@ -320,13 +323,16 @@ impl Running {
         };
         self.hold.add_to(&mut usage);
         let end = self.end_of(exit, &usage, unkillable);
-        let (limits, group_failed) = self.hold.release();
         let mut folder = self.folder;
+        // Who could not be killed could still change what is read.
+        let harvest = self.harvest.filter(|_| unkillable.is_none());
+        let artifacts = harvest.map(|harvest| harvest.bring_in(&mut folder)).unwrap_or_default();
+        let (limits, group_failed) = self.hold.release();
         let [stdout, stderr] = self.streams;
         let stdout = stdout.capture.finish(&mut folder);
         let stderr = stderr.capture.finish(&mut folder);
         let in_full = |captured: &Captured| captured.inline.is_some();
-        if in_full(&stdout) && in_full(&stderr) {
+        if in_full(&stdout) && in_full(&stderr) && artifacts.kept.is_empty() {
             folder.discard();
         }
         let report = Report {
@@ -340,6 +346,7 @@ impl Running {
             host_network: self.host_network,
             limits,
             steps: self.steps,
+            artifacts,
         };
         Ended { report, slot_failed: unkillable.map(Unkillable::to_string).or(group_failed) }
     }
@@ -382,5 +389,6 @@ fn not_started(attempt: AttemptId, failure: SpawnFailure) -> Box<Report> {
         host_network: false,
         limits: Vec::new(),
         steps: Vec::new(),
+        artifacts: Artifacts::default(),
     })
 }

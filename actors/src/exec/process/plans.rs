@@ -31,6 +31,7 @@ pub(super) fn setup_of(slot: Slot, config: &ProcessConfig, groups: &Layout) -> S
             tail: config.output_tail_bytes,
             hard: config.output_hard_bytes,
             inline: config.output_inline_bytes.min(MOST_INLINE_BYTES),
+            artifacts: config.artifacts_bytes,
         },
         on_lifeline_end: OnLifelineEnd::Kill,
     }
@@ -67,6 +68,7 @@ pub(super) fn plan_of(job: ExecJob, decision: Grant) -> Plan {
         limits: job.spec.limits,
         mounts: job.spec.mounts.clone(),
         files: job.spec.files.clone(),
+        artifacts: job.spec.artifacts.clone(),
         input: job.spec.input.clone(),
         timeout_ms: job.spec.timeout_ms,
         grace_ms: job.spec.grace_ms,

@@ -15,7 +15,7 @@ use crate::clock::{Moment, moment};
 use crate::exec::frame::{FromKeeper, Report, ToKeeper};
 use crate::exec::{ExecEvent, ExecEvents, ExecRefusal, Slot};
 use crate::model::{
-    AttemptEnd, AttemptId, AttemptResult, Captured, InputMode, IsolationReport, Network, Usage,
+    Artifacts, AttemptEnd, AttemptId, AttemptResult, Captured, InputMode, IsolationReport, Network, Usage,
 };
 
 /// All slots of one executor.
@@ -206,6 +206,7 @@ impl State {
             stdout: report.stdout,
             stderr: report.stderr,
             started_ms_ago: report.started_ms_ago,
+            artifacts: report.artifacts,
             isolation: IsolationReport {
                 limits: report.limits,
                 ..if report.roomed { self.rooms.report(network) } else { self.isolation.clone() }
@@ -283,6 +284,7 @@ impl State {
             stderr: Captured::default(),
             started_ms_ago,
             isolation: self.isolation.clone(),
+            artifacts: Artifacts::default(),
         }
     }
 

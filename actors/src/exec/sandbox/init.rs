@@ -14,7 +14,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use super::filter::Filters;
 use super::spawn::Streams;
 use super::stamps::{Stamps, Step};
-use super::{Fault, INSIDE_ID, Order, Room, Stage, payload, root, unpack};
+use super::{Fault, INSIDE_ID, Order, Room, Stage, handover, payload, root, unpack};
 use crate::exec::cgroup::Doors;
 use crate::exec::sys;
 use crate::model::Exit;
@@ -100,6 +100,9 @@ fn make(room: &Room, order: &Order, keeper: &mut UnixStream, stamps: &Stamps) ->
     stamps.mark(Step::Ids);
     root::build(room, order, stamps)?;
     unpack::write(order.files)?;
+    if order.hands_over {
+        handover::give(keeper).map_err(Fault::of(Stage::Files))?;
+    }
     if !room.host_network {
         sys::raise_loopback().map_err(Fault::at(Stage::Network))?;
     }

@@ -36,6 +36,8 @@ pub(crate) struct Order<'plan> {
     pub(super) guests: Vec<(Guest, Option<OwnedFd>)>,
     /// What is written into its folder first.
     pub(super) files: &'plan [InputFile],
+    /// Whether the keeper gets hold of that folder, for what is kept of it.
+    pub(super) hands_over: bool,
 }
 
 impl<'plan> Order<'plan> {
@@ -72,7 +74,13 @@ impl<'plan> Order<'plan> {
             hostname,
             guests,
             files,
+            hands_over: false,
         })
+    }
+
+    /// The same; whether the keeper gets hold of the room's folder.
+    pub(crate) fn handing_over(self, hands_over: bool) -> Self {
+        Self { hands_over, ..self }
     }
 }
 

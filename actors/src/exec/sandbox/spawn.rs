@@ -11,7 +11,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Gid, Pid, Signal, Uid, kill_process};
 
 use super::stamps::{Stamp, Stamps, Step, collect};
-use super::{Fault, INSIDE_ID, Order, Room, Stage, filter, init};
+use super::{Fault, INSIDE_ID, Order, Room, Stage, filter, handover, init};
 use crate::exec::cgroup::{Doors, Group};
 use crate::exec::sys;
 use crate::model::Exit;
@@ -32,6 +32,8 @@ pub(crate) struct Inmate {
     pub(crate) last_words: LastWords,
     /// When each step was done, where that was asked for.
     pub(crate) steps: Vec<Stamp>,
+    /// Its folder, where something of it is wanted.
+    pub(crate) folder: Option<OwnedFd>,
 }
 
 /// How the job left, told by the first process of its room.
@@ -122,11 +124,11 @@ pub(crate) fn enter(
     drop((theirs, their_faults, their_words, doors));
     let group = group.filter(|_| must_be_taken);
     let last_words = LastWords(last_words);
-    match settle(room, child.pid, ours, &faults, group) {
-        Ok(()) => {
+    match settle(room, child.pid, &ours, &faults, group).and_then(|()| take_folder(order, &ours)) {
+        Ok(folder) => {
             stamps.mark(Step::Exec);
             let steps = collect(stamps, told);
-            Ok((Inmate { pid: child.pid, pidfd: child.pidfd, last_words, steps }, pipes))
+            Ok((Inmate { pid: child.pid, pidfd: child.pidfd, last_words, steps, folder }, pipes))
         }
         Err(fault) => {
             let _ = kill_process(child.pid, Signal::KILL);
@@ -159,7 +161,7 @@ fn namespaces(room: &Room) -> u64 {
 fn settle(
     room: &Room,
     pid: Pid,
-    mut line: UnixStream,
+    mut line: &UnixStream,
     faults: &OwnedFd,
     group: Option<&Group>,
 ) -> Result<(), Fault> {
@@ -186,6 +188,12 @@ fn settle(
             Err(errno) => Err(Fault::of(Stage::Silent)(errno)),
         };
     }
+}
+
+/// The job's program runs, so its folder was handed over before.
+fn take_folder(order: &Order, line: &UnixStream) -> Result<Option<OwnedFd>, Fault> {
+    let taken = order.hands_over.then(|| handover::take(line)).transpose();
+    taken.map_err(Fault::of(Stage::Files))
 }
 
 fn map_users(room: &Room, pid: Pid) -> std::io::Result<()> {

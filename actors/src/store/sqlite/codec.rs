@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::state::Tally;
 use crate::model::{
-    AttemptRecord, CancelWish, Captured, EndReason, Epoch, Exit, Incarnation, InputMode, IsolationReport,
-    JobSpec, JobState, Lease, NodeId, Outcome, OutputSummary, Status, Usage,
+    Artifacts, AttemptRecord, CancelWish, Captured, EndReason, Epoch, Exit, Incarnation, InputMode,
+    IsolationReport, JobSpec, JobState, Lease, NodeId, Outcome, OutputSummary, Status, Usage,
 };
 use crate::store::StoreError;
 
@@ -43,6 +43,7 @@ pub(super) fn encode_spec(spec: &JobSpec) -> Result<(String, Option<&[u8]>), Sto
         cwd: spec.cwd.clone(),
         mounts: spec.mounts.clone(),
         files: spec.files.clone(),
+        artifacts: spec.artifacts.clone(),
         demands: spec.demands.clone(),
         ..*spec
     };
@@ -139,6 +140,12 @@ struct OutcomeBody<'a> {
     stderr: OutputSummary,
     #[serde(skip_serializing_if = "Option::is_none")]
     isolation: Option<Cow<'a, IsolationReport>>,
+    #[serde(default, skip_serializing_if = "has_none")]
+    artifacts: Cow<'a, Artifacts>,
+}
+
+fn has_none(artifacts: &Artifacts) -> bool {
+    artifacts.is_empty()
 }
 
 pub(super) fn encode_outcome(outcome: &Outcome) -> Result<String, StoreError> {
@@ -152,6 +159,7 @@ pub(super) fn encode_outcome(outcome: &Outcome) -> Result<String, StoreError> {
         stdout: outcome.stdout.summary,
         stderr: outcome.stderr.summary,
         isolation: outcome.isolation.as_ref().map(Cow::Borrowed),
+        artifacts: Cow::Borrowed(&outcome.artifacts),
     })
 }
 
@@ -176,6 +184,7 @@ pub(super) fn decode_outcome(row: &Row<'_>, at: usize) -> Result<Outcome, StoreE
         stdout: captured(body.stdout, at + 4)?,
         stderr: captured(body.stderr, at + 5)?,
         isolation: body.isolation.map(Cow::into_owned),
+        artifacts: body.artifacts.into_owned(),
     })
 }
 

@@ -7,10 +7,10 @@ use callboard_actors::link::{
     Assignment, CancelOrder, Command, Digest, Held, HeldPhase, Inventory, Report, ReturnedNote, StartedNote,
 };
 use callboard_actors::model::{
-    AttemptEnd, AttemptId, AttemptResult, CancelWish, Captured, ClusterId, CommandLine, Demands, EndReason,
-    Epoch, Exit, Incarnation, InputFile, InputMode, Isolation, IsolationReport, JobId, JobSpec, Mount,
-    NodeId, OnLost, Outcome, OutputSummary, ResourceLimits, SealedEnv, SetupStage, Term, Usage, admission,
-    files, mounts, resources,
+    Artifact, Artifacts, AttemptEnd, AttemptId, AttemptResult, CancelWish, Captured, ClusterId, CommandLine,
+    Demands, EndReason, Epoch, Exit, Incarnation, InputFile, InputMode, Isolation, IsolationReport, JobId,
+    JobSpec, Mount, NodeId, OnLost, Outcome, OutputSummary, ResourceLimits, SealedEnv, SetupStage, Term,
+    Unkept, Usage, admission, artifacts, files, mounts, resources,
 };
 use callboard_actors::model::{Limits, limits};
 use proptest::collection::{btree_map, vec};
@@ -75,9 +75,20 @@ fn captured() -> impl Strategy<Value = Captured> {
     )
 }
 
+fn artifacts() -> impl Strategy<Value = Artifacts> {
+    let kept = (".*", any::<(u64, bool)>()).prop_map(|(path, (bytes, executable))| Artifact {
+        path,
+        bytes,
+        executable,
+    });
+    let unkept = (".*", ".*").prop_map(|(path, why)| Unkept { path, why });
+    (vec(kept, 0..3), vec(unkept, 0..3)).prop_map(|(kept, unkept)| Artifacts { kept, unkept })
+}
+
 pub fn result() -> impl Strategy<Value = AttemptResult> {
-    (attempt(), end(), usage(), captured(), captured(), any::<Option<u64>>()).prop_map(
-        |(attempt, end, usage, stdout, stderr, started_ms_ago)| AttemptResult {
+    let output = (captured(), captured());
+    (attempt(), end(), usage(), output, any::<Option<u64>>(), artifacts()).prop_map(
+        |(attempt, end, usage, (stdout, stderr), started_ms_ago, artifacts)| AttemptResult {
             attempt,
             end,
             usage,
@@ -85,6 +96,7 @@ pub fn result() -> impl Strategy<Value = AttemptResult> {
             stderr,
             started_ms_ago,
             isolation: IsolationReport::default(),
+            artifacts,
         },
     )
 }
@@ -167,6 +179,7 @@ fn assembled((command, env, (name, cwd), input, (timeout_ms, grace_ms), on_lost)
         limits: ResourceLimits::default(),
         mounts: Vec::new(),
         files: Vec::new(),
+        artifacts: Vec::new(),
         secret_env: SealedEnv::default(),
     }
 }
@@ -331,6 +344,7 @@ fn specs_at_the_limits_are_accepted_and_beyond_them_refused() {
             bytes: vec![0; files::MAX_FILES_BYTES - 1 + over],
             executable: false,
         }],
+        artifacts: (0..artifacts::MAX_ARTIFACTS + over).map(|number| format!("a{number}")).collect(),
     };
     assert_eq!(admission::check(&at(0), &Limits::default()), Ok(()));
     let problems = admission::check(&at(1), &Limits::default()).expect_err("one too many everywhere");
@@ -351,7 +365,8 @@ fn specs_at_the_limits_are_accepted_and_beyond_them_refused() {
             "/limits/disk_bytes",
             "/limits/open_files",
             "/mounts/0/path",
-            "/files"
+            "/files",
+            "/artifacts"
         ]
     );
 }

@@ -1,8 +1,8 @@
 //! Random sequences of events, legal and illegal, against the rules that `transition` must keep whatever happens.
 
 use callboard_actors::model::{
-    AttemptEnd, AttemptId, AttemptResult, CancelWish, Captured, EndReason, Epoch, Exit, Incarnation,
-    IsolationReport, JobEvent, JobId, JobState, Moved, NodeId, OnLost, Usage, transition,
+    Artifacts, AttemptEnd, AttemptId, AttemptResult, CancelWish, Captured, EndReason, Epoch, Exit,
+    Incarnation, IsolationReport, JobEvent, JobId, JobState, Moved, NodeId, OnLost, Usage, transition,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -156,6 +156,7 @@ fn the_note_of_a_cancel_is_the_last_word_on_a_job_that_it_killed_and_on_no_other
             stderr: Captured::default(),
             started_ms_ago: Some(5),
             isolation: IsolationReport::default(),
+            artifacts: Artifacts::default(),
         };
         let moved = transition(&cancelling("too slow"), JobEvent::Finished(Box::new(result)), 20);
         let Ok(Moved::To(JobState::Ended(outcome))) = moved else { panic!("{moved:?}") };

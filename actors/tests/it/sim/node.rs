@@ -284,6 +284,7 @@ impl SimNode {
             stderr: Captured::default(),
             started_ms_ago: ran_ms,
             isolation: IsolationReport::default(),
+            artifacts: Default::default(),
         };
         self.spool.insert(attempt, result.clone());
         let Some(link) = &mut self.link else { return };
