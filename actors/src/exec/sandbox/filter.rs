@@ -1,22 +1,34 @@
-//! The filter of system calls: what a program may ask of the kernel. Three filters are stacked: calls that are not
-//! listed do not exist (`ENOSYS`, so that programs fall back), dangerous ones are refused (`EPERM`), sockets of rare
-//! families have no support.
+//! The filter of system calls: what a program may ask of the kernel. Calls that are not listed do not exist (`ENOSYS`, so
+//! that programs fall back), dangerous ones are refused (`EPERM`), sockets of rare families have no support. It knows
+//! no program of the kernel's: `flat` writes that.
 
+mod flat;
+
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use seccompiler::{BpfProgram, TargetArch, apply_filter, compile_from_json};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use self::flat::{Condition, Holds, Rule, Verdict, program};
 
 /// Names of calls, one a word. Those of one machine only stand after its name.
 const ALLOWED: &str = include_str!("filter/allowed.txt");
 const REFUSED: &str = include_str!("filter/refused.txt");
 
+const EPERM: flat::Errno = libc::EPERM as flat::Errno;
+const ENOSYS: flat::Errno = libc::ENOSYS as flat::Errno;
+const EAFNOSUPPORT: flat::Errno = libc::EAFNOSUPPORT as flat::Errno;
+
 /// Namespaces that `clone` may not make: all of them.
-const NEW_NAMESPACES: u64 = 0x7E02_0000;
-/// Families of sockets: UNIX, INET, INET6.
-const FAMILIES: [u64; 3] = [libc::AF_UNIX as u64, libc::AF_INET as u64, libc::AF_INET6 as u64];
-/// Calls that give a file a mode, and where it stands among their arguments. None may set the bits with which a program
-/// runs as its owner or its group: in a folder of the host it would do so outside, too.
+const NEW_NAMESPACES: u32 = 0x7E02_0000;
+/// Families of sockets, and the only protocol of the last one.
+const FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+const NETLINK_ROUTE: u32 = libc::NETLINK_ROUTE as u32;
+/// The bits of a file's mode with which a program runs as its owner or its group. A job may not set them: in a folder of
+/// the host they would hold outside, too.
+const RUNS_AS_OWNER: u32 = libc::S_ISUID | libc::S_ISGID;
+/// Calls that give a file a mode, and where it stands among their arguments.
 const MODES: [(&str, u8); 7] = [
     ("chmod", 1),
     ("fchmod", 1),
@@ -27,8 +39,9 @@ const MODES: [(&str, u8); 7] = [
     ("creat", 1),
 ];
 /// Linux, 32-bit Linux, without randomised addresses each, and the question which one it is.
-const PERSONALITIES: [u64; 5] = [0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff];
-const NETLINK_ROUTE: u64 = libc::NETLINK_ROUTE as u64;
+const PERSONALITIES: [u32; 5] = [0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff];
+/// Requests that type on a terminal, or reach for the machine's own.
+const REQUESTS: [libc::Ioctl; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
 
 /// What the first process of a room needs once its job runs: to wait, to kill, to tell and to end.
 const OF_FIRST: [&str; 14] = [
@@ -51,7 +64,7 @@ const OF_FIRST: [&str; 14] = [
 /// The filters, ready to be loaded.
 #[derive(Debug)]
 pub(super) struct Filters {
-    of_job: Vec<BpfProgram>,
+    of_job: BpfProgram,
     of_first: BpfProgram,
 }
 
@@ -65,7 +78,7 @@ pub(super) fn programs() -> Option<&'static Filters> {
 impl Filters {
     /// Loads them into this process, for ever.
     pub(super) fn apply(&self) -> Result<(), ()> {
-        self.of_job.iter().try_for_each(|program| apply_filter(program).map_err(drop))
+        apply_filter(&self.of_job).map_err(drop)
     }
 
     /// Loads the one of a room's first process.
@@ -75,18 +88,50 @@ impl Filters {
 }
 
 fn compile() -> Result<Filters, ()> {
-    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(drop)?;
-    let filters = [allowed(), refused(), families()];
-    let one = |filter: &Value| {
-        let text = json!({"only": filter}).to_string();
-        compile_from_json(text.as_bytes(), arch).map_err(drop)?.remove("only").ok_or(())
-    };
-    Ok(Filters { of_job: filters.iter().map(one).collect::<Result<_, ()>>()?, of_first: one(&first())? })
+    let all = words(ALLOWED).chain(words(REFUSED)).chain(OF_FIRST);
+    let table = Table::of(all)?;
+    let of_first = OF_FIRST.map(|name| (name, Verdict::Allow));
+    Ok(Filters {
+        of_job: program(table.machine, &table.numbered(of_job())?, &Verdict::Refuse(ENOSYS)),
+        of_first: program(table.machine, &table.numbered(of_first)?, &Verdict::Refuse(EPERM)),
+    })
 }
 
-fn first() -> Value {
-    let rules = OF_FIRST.map(|name| json!({"syscall": name}));
-    json!({"mismatch_action": {"errno": libc::EPERM}, "match_action": "allow", "filter": rules})
+/// What this machine calls itself and its calls in front of a filter.
+struct Table {
+    machine: u32,
+    numbers: BTreeMap<String, u32>,
+}
+
+impl Table {
+    /// The library knows the numbers, and shows them in programs only: in one of a single rule the first comparison is
+    /// with the machine and the second one with the number.
+    fn of<'a>(names: impl Iterator<Item = &'a str>) -> Result<Self, ()> {
+        let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(drop)?;
+        let alone = |name: &str| {
+            let rules = [json!({"syscall": name})];
+            let filter = json!({"mismatch_action": "allow", "match_action": "trap", "filter": rules});
+            (name.to_owned(), filter)
+        };
+        let text = Value::Object(names.map(alone).collect::<Map<_, _>>()).to_string();
+        let programs = compile_from_json(text.as_bytes(), arch).map_err(drop)?;
+        let mut table = Self { machine: 0, numbers: BTreeMap::new() };
+        for (name, program) in programs {
+            let mut compared =
+                program.iter().filter(|it| u32::from(it.code) == flat::IF_EQUAL).map(|it| it.k);
+            table.machine = compared.next().ok_or(())?;
+            table.numbers.insert(name, compared.next().ok_or(())?);
+        }
+        Ok(table)
+    }
+
+    fn numbered<'a>(
+        &self,
+        calls: impl IntoIterator<Item = (&'a str, Verdict)>,
+    ) -> Result<BTreeMap<u32, Verdict>, ()> {
+        let number = |(name, verdict)| Ok((*self.numbers.get(name).ok_or(())?, verdict));
+        calls.into_iter().map(number).collect()
+    }
 }
 
 fn words(list: &'static str) -> impl Iterator<Item = &'static str> {
@@ -98,75 +143,44 @@ fn words(list: &'static str) -> impl Iterator<Item = &'static str> {
     lines.flat_map(|line| line.rsplit(':').next().unwrap_or_default().split_whitespace())
 }
 
-fn allowed() -> Value {
-    let rules: Vec<Value> =
-        words(ALLOWED).chain(words(REFUSED)).map(|name| json!({"syscall": name})).collect();
-    json!({"mismatch_action": {"errno": libc::ENOSYS}, "match_action": "allow", "filter": rules})
-}
-
-/// Compares the lower half of an argument only: the kernel sees no more of an `int`.
-fn argument(index: u8, op: Value, val: u64) -> Value {
-    json!({"index": index, "type": "dword", "op": op, "val": val})
-}
-
-fn refused() -> Value {
-    let mut rules: Vec<Value> = words(REFUSED).map(|name| json!({"syscall": name})).collect();
-    for bit in 0..32 {
-        let flag = 1_u64 << bit;
-        if NEW_NAMESPACES & flag != 0 {
-            rules.push(json!({"syscall": "clone", "args": [argument(0, json!({"masked_eq": flag}), flag)]}));
+/// What becomes of every call that there is.
+fn of_job() -> BTreeMap<&'static str, Verdict> {
+    let mut calls: BTreeMap<_, _> = words(ALLOWED).map(|name| (name, Verdict::Allow)).collect();
+    for (name, rules) in by_arguments() {
+        // What this machine does not have needs no rule.
+        if let Some(verdict) = calls.get_mut(name) {
+            *verdict = Verdict::ByArguments(rules);
         }
     }
-    let is_there = |call: &str| words(ALLOWED).any(|name| name == call);
-    for (call, mode) in MODES.into_iter().filter(|(call, _)| is_there(call)) {
-        for bit in [libc::S_ISUID, libc::S_ISGID].map(u64::from) {
-            rules.push(json!({"syscall": call, "args": [argument(mode, json!({"masked_eq": bit}), bit)]}));
-        }
-    }
+    calls.extend(words(REFUSED).map(|name| (name, Verdict::Refuse(EPERM))));
+    calls
+}
+
+fn by_arguments() -> Vec<(&'static str, Vec<Rule>)> {
+    let when = |errno, conditions| Rule { errno, conditions };
+    let is = |argument, holds| Condition { argument, holds };
+    let owner = |argument| is(argument, Holds::AnyBit(RUNS_AS_OWNER));
+    let mut calls = vec![
+        ("clone", vec![when(EPERM, vec![is(0, Holds::AnyBit(NEW_NAMESPACES))])]),
+        ("ioctl", vec![when(EPERM, vec![is(1, Holds::OneOf(REQUESTS.map(|it| it as u32).to_vec()))])]),
+        ("personality", vec![when(EPERM, vec![is(0, Holds::NoneOf(PERSONALITIES.to_vec()))])]),
+    ];
+    calls.extend(MODES.map(|(call, mode)| (call, vec![when(EPERM, vec![owner(mode)])])));
     // `openat2`, whose arguments cannot be read, is not allowed at all.
-    for (call, flags) in [("open", 1), ("openat", 2)].into_iter().filter(|(call, _)| is_there(call)) {
-        for creating in [libc::O_CREAT, libc::O_TMPFILE & !libc::O_DIRECTORY].map(|flag| flag as u64) {
-            for bit in [libc::S_ISUID, libc::S_ISGID].map(u64::from) {
-                let made = argument(flags, json!({"masked_eq": creating}), creating);
-                let mode = argument(flags + 1, json!({"masked_eq": bit}), bit);
-                rules.push(json!({"syscall": call, "args": [made, mode]}));
-            }
-        }
+    for (call, flags) in [("open", 1), ("openat", 2)] {
+        // Without the bit of folders, which is set for others that make nothing.
+        let makes = (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) as u32;
+        calls.push((call, vec![when(EPERM, vec![is(flags, Holds::AnyBit(makes)), owner(flags + 1)])]));
     }
-    for request in [libc::TIOCSTI, libc::TIOCLINUX] {
-        rules.push(json!({"syscall": "ioctl", "args": [argument(1, json!("eq"), request)]}));
-    }
-    let strange = PERSONALITIES.map(|known| argument(0, json!("ne"), known));
-    rules.push(json!({"syscall": "personality", "args": strange}));
-    json!({"mismatch_action": "allow", "match_action": {"errno": libc::EPERM}, "filter": rules})
-}
-
-fn families() -> Value {
-    let other = |index| FAMILIES.map(|family| argument(index, json!("ne"), family)).to_vec();
-    let mut rules = Vec::new();
     for call in ["socket", "socketpair"] {
-        let mut rare = other(0);
-        rare.push(argument(0, json!("ne"), libc::AF_NETLINK as u64));
-        rules.push(json!({"syscall": call, "args": rare}));
-        let netlink =
-            vec![argument(0, json!("eq"), libc::AF_NETLINK as u64), argument(2, json!("ne"), NETLINK_ROUTE)];
-        rules.push(json!({"syscall": call, "args": netlink}));
+        let rare = is(0, Holds::NoneOf(FAMILIES.map(|family| family as u32).to_vec()));
+        let netlink = is(0, Holds::OneOf(vec![libc::AF_NETLINK as u32]));
+        let other = is(2, Holds::NoneOf(vec![NETLINK_ROUTE]));
+        let rules = [vec![rare], vec![netlink, other]];
+        calls.push((call, rules.map(|conditions| when(EAFNOSUPPORT, conditions)).to_vec()));
     }
-    json!({"mismatch_action": "allow", "match_action": {"errno": libc::EAFNOSUPPORT}, "filter": rules})
+    calls
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_name_is_a_call_of_this_machine_and_stands_once() {
-        assert_eq!(compile().unwrap().of_job.len(), 3);
-        let mut names: Vec<_> = words(ALLOWED).chain(words(REFUSED)).collect();
-        let all = names.len();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), all, "a name stands twice");
-        assert!(!names.contains(&"clone3") && !names.iter().any(|name| name.starts_with("io_uring")));
-    }
-}
+mod tests;
