@@ -11,6 +11,7 @@ mod entry;
 mod env;
 mod facts;
 mod frame;
+mod home;
 mod keeper;
 mod noop;
 mod process;

@@ -34,7 +34,7 @@ pub use footprint::StoreTotals;
 pub use grant::{IsolationRefusal, RefusalCause, RoomBoard, RoomPolicy};
 pub use health::{HealthBoard, StoreSummary};
 pub use id::{AttemptId, ClusterId, Epoch, Incarnation, JobId, NodeId, Term};
-pub use isolation::{Demands, Layer, LayerState, Network, RoomFacts, Tier};
+pub use isolation::{Confinement, Demands, Layer, LayerState, Network, RoomFacts, Tier};
 pub use job::{AttemptRecord, JobRecord, JobView, Status};
 pub use limits::Limits;
 pub use mounts::{AllowedMount, Mount};

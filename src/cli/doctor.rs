@@ -32,7 +32,13 @@ pub async fn doctor(global: &Global) -> Result<i32, Failure> {
         print(&text(&host, &rooms))?;
     }
     if rooms.tier < Tier::Partial && !global.quiet {
-        exit::say("no room can be made here: jobs that demand one are refused, others are plain processes");
+        let others = match rooms.tier {
+            Tier::Lite => "confined without one",
+            _ => "plain processes",
+        };
+        exit::say(&format!(
+            "no room can be made here: jobs that demand one are refused, others are {others}"
+        ));
     }
     Ok(if rooms.tier >= Tier::Partial { 0 } else { NO_ROOMS })
 }

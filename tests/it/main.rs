@@ -10,6 +10,7 @@
 mod admission;
 mod artifacts;
 mod audit;
+mod behind;
 mod bench;
 mod cli;
 mod clients;
@@ -28,6 +29,7 @@ mod former;
 mod http;
 mod isolation;
 mod limits;
+mod lite;
 mod metrics;
 mod mounts;
 mod open_files;

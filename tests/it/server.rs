@@ -80,6 +80,7 @@ pub struct Launch {
     log: Option<PathBuf>,
     log_level: &'static str,
     has_rooms: bool,
+    job_uid: Option<u32>,
 }
 
 impl Launch {
@@ -99,6 +100,7 @@ impl Launch {
             log: None,
             log_level: "info",
             has_rooms: false,
+            job_uid: None,
         }
     }
 
@@ -148,6 +150,12 @@ impl Launch {
         self
     }
 
+    /// Another user for its jobs than its own.
+    pub fn jobs_as(mut self, uid: u32) -> Self {
+        self.job_uid = Some(uid);
+        self
+    }
+
     /// Everything that it says goes to this file.
     pub fn log_to(mut self, log: &Path) -> Self {
         self.log = Some(log.to_owned());
@@ -167,7 +175,7 @@ impl Launch {
             .arg(&self.binary)
             .args([self.command, "--bind", &format!("{}:{port}", self.bind)])
             .args(["--slots", &self.slots.to_string()])
-            .args(["--user", &self.uid.to_string()])
+            .args(["--user", &self.job_uid.unwrap_or(self.uid).to_string()])
             .args(["--log-level", if self.log.is_some() { self.log_level } else { "error" }])
             .args(["--shutdown-grace", &self.grace])
             .arg("--data-dir")

@@ -1,6 +1,8 @@
 //! The canary: a job through the real launcher that tries to get out of its room, and what its failure says about each
 //! layer. It blocks, takes no slot, and is no job of anybody's.
 
+mod lite;
+
 use std::path::Path;
 
 use super::facts::HostFacts;
@@ -10,7 +12,8 @@ use super::talk::Talk;
 use crate::clock;
 use crate::model::isolation::{OF_FULL, OF_ROOMS, layer_names};
 use crate::model::{
-    AttemptEnd, AttemptId, CommandLine, Epoch, InputMode, Layer, LayerState, ResourceLimits, RoomFacts,
+    AttemptEnd, AttemptId, CommandLine, Confinement, Epoch, InputMode, Layer, LayerState, ResourceLimits,
+    RoomFacts, Tier,
 };
 
 /// Longest that a canary may take, in milliseconds: its room is to be made, and a few dozen processes to be started.
@@ -26,7 +29,7 @@ const OUTPUT_BYTES: u64 = 16 << 10;
 /// What the job does. `SECRET` is a folder of the node's. The last thing may cost it its life.
 const SCRIPT: &str = r#"exec 2>/dev/null
 while read -r name value; do
-  case $name in CapEff:|CapBnd:|NoNewPrivs:|Seccomp:|Seccomp_filters:) echo "$name $value";; esac
+  case $name in CapEff:|CapPrm:|CapBnd:|NoNewPrivs:|Seccomp:|Seccomp_filters:) echo "$name $value";; esac
 done < /proc/self/status
 readlink /proc/self/ns/user /proc/self/ns/pid /proc/self/ns/mnt /proc/self/ns/net /proc/self/ns/ipc \
   /proc/self/ns/uts /proc/self/ns/cgroup
@@ -46,10 +49,13 @@ exec dd if=/dev/zero of=/dev/null bs=64M count=1
 pub(super) fn look(keeper: Option<&KeeperProgram>, setup: Setup, why_no_groups: &[String]) -> RoomFacts {
     let host = HostFacts::read();
     let outcome = match keeper {
-        Some(keeper) => send(keeper, setup),
+        Some(keeper) => send(keeper, setup.clone(), plan),
         None => Err("this application has no keepers, so jobs are held by their process group".into()),
     };
     let mut facts = judge(outcome, &host);
+    if let Some(keeper) = keeper.filter(|_| facts.tier < Tier::Partial) {
+        lite::look(keeper, setup, &mut facts);
+    }
     facts.layers.extend(keeper.map(layer_of));
     if facts
         .layers
@@ -86,7 +92,7 @@ fn fix_for_groups(host: &HostFacts) -> String {
 }
 
 /// Runs it in a keeper of its own.
-fn send(keeper: &KeeperProgram, setup: Setup) -> Result<Report, String> {
+fn send(keeper: &KeeperProgram, setup: Setup, plan: impl FnOnce(&str) -> Plan) -> Result<Report, String> {
     let lock = setup.lock_path.to_path();
     let secret = setup.spool_dir.to_path().display().to_string();
     let talk = Talk::open(keeper, setup, PATIENCE_MS);
@@ -104,7 +110,7 @@ fn plan(secret: &str) -> Plan {
             .into(),
         secret_env: SecretPairs::none(),
         cwd: None,
-        roomed: true,
+        confinement: Confinement::Room,
         limits: ResourceLimits {
             memory_bytes: Some(MEMORY_BYTES),
             cpu_millis: Some(CPU_MILLIS),
@@ -294,7 +300,7 @@ mod tests {
         Seccomp_filters: 99\nuser:[1]\npid:[2]\nmnt:[3]\nnet:[4]\nipc:[5]\nuts:[6]\ncgroup:[7]\nprocesses: 2\n\
         first: hidden\nsys: hidden\nsecret: hidden\nusr: closed\ncomm: closed\ntold: all\n";
 
-    fn report(text: &str, oom_kills: u32, process_denials: u32) -> Report {
+    pub(super) fn report(text: &str, oom_kills: u32, process_denials: u32) -> Report {
         let limit = |resource| LimitReport { resource, limit: 1, enforced_by: Some(Enforcer::CgroupV2) };
         Report {
             attempt: AttemptId::new(clock::new_job_id(), Epoch(0)),
@@ -303,7 +309,7 @@ mod tests {
             stdout: Captured { inline: Some(text.into()), ..Captured::default() },
             stderr: Captured::default(),
             started_ms_ago: Some(1),
-            roomed: true,
+            confinement: Confinement::Room,
             host_network: false,
             steps: Default::default(),
             artifacts: Default::default(),

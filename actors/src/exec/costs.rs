@@ -14,7 +14,7 @@ use super::sandbox::{Room, Step};
 use super::sealed::KeeperProgram;
 use super::talk::Talk;
 use crate::clock::{self, Moment, moment};
-use crate::model::{AttemptEnd, AttemptId, CommandLine, Epoch, Exit, InputMode, ResourceLimits};
+use crate::model::{AttemptEnd, AttemptId, CommandLine, Confinement, Epoch, Exit, InputMode, ResourceLimits};
 
 /// Longest that one room may take, in milliseconds.
 const PATIENCE_MS: u64 = 15_000;
@@ -72,7 +72,7 @@ fn plan(host_network: bool) -> Plan {
         env: Vec::new(),
         secret_env: SecretPairs::none(),
         cwd: None,
-        roomed: true,
+        confinement: Confinement::Room,
         limits: ResourceLimits::default(),
         mounts: Vec::new(),
         files: Vec::new(),

@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 use super::cgroup::Layout;
 use super::sandbox::{Room, Stamp};
 use crate::model::{
-    AllowedMount, Artifacts, AttemptEnd, AttemptId, Captured, CommandLine, InputFile, InputMode, LimitReport,
-    Mount, ResourceLimits, SecretEnv, Usage,
+    AllowedMount, Artifacts, AttemptEnd, AttemptId, Captured, CommandLine, Confinement, InputFile, InputMode,
+    LimitReport, Mount, ResourceLimits, SecretEnv, Usage,
 };
 
 /// Longest frame, in bytes: a job's largest command, environment and inline input together stay far below it.
@@ -54,6 +54,8 @@ pub(crate) struct Setup {
     pub(crate) spool_dir: RawPath,
     pub(crate) default_cwd: RawPath,
     pub(crate) run_as: Option<(u32, u32)>,
+    /// Where jobs that are confined without a room have their folders.
+    pub(crate) homes_dir: RawPath,
     /// The room of those jobs that have one.
     pub(crate) room: Room,
     /// What of the host jobs may have in their rooms.
@@ -71,8 +73,18 @@ pub(crate) struct Setup {
 impl Setup {
     /// The room of this attempt.
     pub(crate) fn room_of(&self, plan: &Plan) -> Room {
-        let room = self.room.of_job(&plan.limits.or(self.default_limits), self.groups.controls());
-        Room { host_network: plan.host_network, ..room }
+        let limits = plan.limits.or(self.default_limits);
+        let room = self.room.of_job(&limits, self.groups.controls());
+        // Outside of a room all processes of the user are counted, the node's own among them.
+        let is_counted = plan.confinement == Confinement::Room || limits.processes.is_some();
+        let processes = room.processes.filter(|_| is_counted);
+        Room { host_network: plan.host_network, processes, ..room }
+    }
+
+    /// The user that jobs without a room become, where that is not who we are.
+    pub(crate) fn other_user(&self) -> Option<(u32, u32)> {
+        let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+        self.run_as.filter(|ids| user.is_root() || *ids != (user.as_raw(), group.as_raw()))
     }
 }
 
@@ -95,8 +107,8 @@ pub(crate) struct Plan {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) secret_env: SecretPairs,
     pub(crate) cwd: Option<String>,
-    /// Whether it runs in a room of its own.
-    pub(crate) roomed: bool,
+    /// How it is confined.
+    pub(crate) confinement: Confinement,
     /// What it may use at most.
     pub(crate) limits: ResourceLimits,
     /// What of the host it wants in its room.
@@ -110,6 +122,15 @@ pub(crate) struct Plan {
     pub(crate) input: InputMode,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) grace_ms: u64,
+}
+
+impl Plan {
+    /// Its variables. A later one of two of the same name would win, so the secret ones come last.
+    pub(crate) fn environment(&self) -> Vec<(&str, &str)> {
+        let open = self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let open = open.filter(|(name, _)| !self.secret_env.iter().any(|(secret, _)| secret == *name));
+        open.chain(self.secret_env.iter()).collect()
+    }
 }
 
 /// Secret variables in clear, on their way to the one process that may have them. Wiped when dropped, never shown.
@@ -174,8 +195,8 @@ pub(crate) struct Report {
     pub(crate) stdout: Captured,
     pub(crate) stderr: Captured,
     pub(crate) started_ms_ago: Option<u64>,
-    /// Whether it ran in a room.
-    pub(crate) roomed: bool,
+    /// How it was confined.
+    pub(crate) confinement: Confinement,
     /// Whether it had the host's network there.
     pub(crate) host_network: bool,
     /// What it was held to.

@@ -9,6 +9,7 @@ mod intake;
 pub(crate) mod launch;
 mod lodge;
 pub(crate) mod running;
+mod shelter;
 pub(crate) mod slot;
 pub(crate) mod tree;
 pub(crate) mod walk;

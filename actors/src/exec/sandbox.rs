@@ -6,6 +6,7 @@ mod bring;
 mod filter;
 mod handover;
 mod init;
+mod lite;
 mod payload;
 mod root;
 mod spawn;
@@ -19,7 +20,9 @@ use super::sys;
 use crate::model::ResourceLimits;
 pub(crate) use crate::model::SetupStage as Stage;
 
-pub(crate) use self::bring::{Barred, Guest, fetch_as, guests, is_there};
+pub(crate) use self::belt::FLOOR_ALONE;
+pub(crate) use self::bring::{Barred, Guest, fetch_as, find, guests, is_there};
+pub(crate) use self::lite::{Fence, confine};
 pub(crate) use self::payload::Order;
 pub(crate) use self::spawn::{LastWords, Pipes, enter};
 pub(crate) use self::stamps::{Stamp, Step};

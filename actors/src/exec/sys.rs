@@ -193,6 +193,33 @@ pub(crate) fn fork_into(namespaces: u64, group: Option<BorrowedFd<'_>>) -> io::R
     }
 }
 
+/// Forks this process, which must have one thread, into no new namespaces, also where a filter of a container knows nothing
+/// of clone3. `None` in the child.
+///
+/// # Errors
+/// As fork does, and what the system says of descriptors of processes.
+pub(crate) fn fork_alone() -> io::Result<Option<Forked>> {
+    match fork(0) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {}
+        done => return done,
+    }
+    // SAFETY: nobody else runs in this process, so no lock is held by a thread that the child lacks.
+    let pid = match unsafe { libc::fork() } {
+        -1 => return Err(io::Error::last_os_error()),
+        0 => return Ok(None),
+        pid => Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidData)?,
+    };
+    // A child of ours keeps its number until we reap it.
+    match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(Some(Forked { pid, pidfd })),
+        Err(errno) => {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            while matches!(reap(Some(pid)), Ok(Waited::NoneDead)) {}
+            Err(errno.into())
+        }
+    }
+}
+
 /// Waits for any child to die. Its number and raw status; none when there is no child.
 pub(crate) fn await_child() -> Option<(i32, i32)> {
     loop {

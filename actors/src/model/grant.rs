@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::isolation::{Demands, Network, OF_FULL, OF_ROOMS, RoomFacts, Tier};
+use super::isolation::{Confinement, Demands, Network, OF_FULL, OF_LITE, OF_ROOMS, RoomFacts, Tier};
 use super::spec::{Isolation, JobSpec};
 
 /// What a node's configuration says of isolation.
@@ -20,8 +20,8 @@ pub struct RoomPolicy {
 /// What a job gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// Whether it has a room.
-    pub roomed: bool,
+    /// How it is confined.
+    pub confinement: Confinement,
     /// Whether it has the host's network.
     pub host_network: bool,
 }
@@ -78,35 +78,37 @@ const NETWORK: &str = "/isolation/network";
 /// # Errors
 /// [`IsolationRefusal`].
 pub fn grant(spec: &JobSpec, policy: &RoomPolicy, facts: &RoomFacts) -> Result<Grant, IsolationRefusal> {
-    let (has_rooms, demands) = (facts.tier >= Tier::Partial, &spec.demands);
-    let wants = match (spec.isolation, policy.default_isolation) {
-        (Isolation::None, _) | (Isolation::Auto, Isolation::None) => false,
-        (Isolation::Auto, Isolation::Auto) => has_rooms,
-        (Isolation::Sandbox, _) | (Isolation::Auto, Isolation::Sandbox) => true,
+    let (best, demands) = (Confinement::of_tier(facts.tier), &spec.demands);
+    let confinement = match (spec.isolation, policy.default_isolation) {
+        (Isolation::None, _) | (Isolation::Auto, Isolation::None) => Confinement::Plain,
+        (Isolation::Auto, Isolation::Auto) => best,
+        (Isolation::Sandbox, _) | (Isolation::Auto, Isolation::Sandbox)
+            if best != Confinement::Room && !demands.is_optional =>
+        {
+            return Err(no_rooms(facts));
+        }
+        (Isolation::Sandbox, _) | (Isolation::Auto, Isolation::Sandbox) => best,
     };
-    if wants && !has_rooms && !demands.is_optional {
-        return Err(no_rooms(facts));
-    }
-    let (roomed, host_network) = (wants && has_rooms, demands.network == Network::Host);
-    let most = if roomed { facts.tier } else { Tier::None };
+    let host_network = demands.network == Network::Host;
+    let most = if confinement == Confinement::Plain { Tier::None } else { facts.tier };
     let tier = if host_network { most.min(Tier::Partial) } else { most };
-    let had = Had { facts, roomed, host_network, tier };
+    let had = Had { facts, confinement, host_network, tier };
     had.meets(demands)?;
     if tier < policy.min_isolation {
         return Err(had.too_little(spec.isolation, policy.min_isolation));
     }
-    if roomed && host_network && !policy.allow_host_network {
+    if confinement != Confinement::Plain && host_network && !policy.allow_host_network {
         let detail = "this node gives no job its network (setting runner.allow_host_network)".into();
         return Err(IsolationRefusal::forbidden(NETWORK, "runner.allow_host_network", detail));
     }
-    Ok(Grant { roomed, host_network })
+    Ok(Grant { confinement, host_network })
 }
 
 fn no_rooms(facts: &RoomFacts) -> IsolationRefusal {
     let why = facts.degraded_because.join("; ");
     let fix = facts.fixes.first().map(|fix| format!("; try `{fix}`")).unwrap_or_default();
     let detail = format!(
-        "no room can be made on this node: {why}{fix}; `callboard doctor` says more, isolation `none` does without"
+        "no room can be made on this node: {why}{fix}; `callboard doctor` says more, isolation `auto` does with what there is"
     );
     let fix = facts.fixes.first().map_or(DOCTOR, String::as_str).to_owned();
     let missing = OF_ROOMS.into_iter().filter(|name| facts.lacks(name)).map(str::to_owned).collect();
@@ -116,7 +118,7 @@ fn no_rooms(facts: &RoomFacts) -> IsolationRefusal {
 /// What a job would have on a node.
 struct Had<'a> {
     facts: &'a RoomFacts,
-    roomed: bool,
+    confinement: Confinement,
     host_network: bool,
     tier: Tier,
 }
@@ -124,14 +126,30 @@ struct Had<'a> {
 impl Had<'_> {
     /// A plain process has no layer at all.
     fn lacks(&self, name: &str) -> bool {
-        !self.roomed || self.host_network && name == "netns" || self.facts.lacks(name)
+        self.is_plain() || self.host_network && name == "netns" || self.facts.lacks(name)
+    }
+
+    fn is_plain(&self) -> bool {
+        self.confinement == Confinement::Plain
     }
 
     fn missing_of(&self, least: Tier) -> impl Iterator<Item = &'static str> {
-        let of_full: &[&str] = if least == Tier::Full { &OF_FULL } else { &[] };
-        OF_ROOMS.into_iter().chain(of_full.iter().copied()).filter(|name| self.lacks(name))
+        layers_of(least).filter(|name| self.lacks(name))
     }
+}
 
+/// What a tier is made of.
+fn layers_of(tier: Tier) -> impl Iterator<Item = &'static str> {
+    let of_tier: &'static [&'static [&'static str]] = match tier {
+        Tier::None => &[],
+        Tier::Lite => &[&OF_LITE],
+        Tier::Partial => &[&OF_ROOMS],
+        Tier::Full => &[&OF_ROOMS, &OF_FULL],
+    };
+    of_tier.iter().copied().flatten().copied()
+}
+
+impl Had<'_> {
     fn meets(&self, demands: &Demands) -> Result<(), IsolationRefusal> {
         let lacking = demands.lacking(self.tier, |name| self.lacks(name));
         if lacking.is_empty() {
@@ -157,7 +175,7 @@ impl Had<'_> {
     /// What would bring the first of these layers.
     fn fix(&self, missing: &[String]) -> Fix<'_> {
         match self.facts.fixes.first() {
-            _ if !self.roomed && self.facts.tier >= Tier::Partial => Fix::Job(
+            _ if self.is_plain() && self.facts.tier >= Tier::Partial => Fix::Job(
                 "ask for isolation `sandbox`, this job would be a plain process (setting runner.isolation)",
             ),
             _ if !missing.iter().any(|name| self.facts.lacks(name)) => {
@@ -176,12 +194,14 @@ impl Had<'_> {
             self.tier.as_str()
         );
         if asked != Isolation::None && self.facts.tier < least {
-            let missing: Vec<String> = self.missing_of(least).map(str::to_owned).collect();
+            // Of the node, and not of this job: none would fare better.
+            let missing = layers_of(least).filter(|name| self.facts.lacks(name));
+            let missing: Vec<String> = missing.map(str::to_owned).collect();
             let fix = self.facts.fixes.first().map_or(DOCTOR, String::as_str).to_owned();
             let cause = RefusalCause::Lacking { missing, fix };
             return IsolationRefusal { pointer: MODE, detail: format!("{detail}: {DOCTOR}"), cause };
         }
-        let pointer = if self.roomed { NETWORK } else { MODE };
+        let pointer = if self.is_plain() { MODE } else { NETWORK };
         IsolationRefusal::forbidden(pointer, "runner.min_isolation", detail)
     }
 }
@@ -232,7 +252,7 @@ impl RoomBoard {
         self.facts().clone()
     }
 
-    /// What a job in a room has.
+    /// What a job has that is confined as well as can be.
     pub fn tier(&self) -> Tier {
         self.facts().tier
     }

@@ -13,7 +13,7 @@ pub enum Tier {
     /// A plain process, held by its keeper.
     #[default]
     None,
-    /// A plain process with a filter and Landlock. No node has it yet.
+    /// A process with Landlock and a filter of system calls, but no room.
     Lite,
     /// A room, without control groups for everything.
     Partial,
@@ -68,6 +68,32 @@ pub const OF_ROOMS: [&str; 12] = [
 pub const OF_FULL: [&str; 3] = ["cgroup.memory", "cgroup.pids", "cgroup.cpu"];
 /// What is good to have beside.
 pub const EXTRA: [&str; 2] = ["landlock", "sealed_keeper"];
+/// What the tier `lite` is made of, where no room can be made.
+pub const OF_LITE: [&str; 4] = ["rights", "no_new_privs", "seccomp", "landlock"];
+
+/// How a job is confined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confinement {
+    /// Not at all: a plain process.
+    #[default]
+    Plain,
+    /// By Landlock and a filter of system calls.
+    Lite,
+    /// In a room of its own.
+    Room,
+}
+
+impl Confinement {
+    /// The most that a node gives whose jobs have this tier.
+    pub fn of_tier(tier: Tier) -> Self {
+        match tier {
+            Tier::None => Self::Plain,
+            Tier::Lite => Self::Lite,
+            Tier::Partial | Tier::Full => Self::Room,
+        }
+    }
+}
 
 /// How many layers there are.
 pub const LAYERS: usize = OF_ROOMS.len() + OF_FULL.len() + EXTRA.len();
@@ -111,10 +137,10 @@ pub struct Layer {
     pub why: String,
 }
 
-/// What a node's rooms are worth, found by a job that tries to get out of one.
+/// How far a node keeps its jobs apart, found by a job that tries to get out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoomFacts {
-    /// What a job in a room has here.
+    /// What a job has here that is confined as well as can be.
     pub tier: Tier,
     /// Layer by layer.
     pub layers: Vec<Layer>,
@@ -129,7 +155,7 @@ pub struct RoomFacts {
 }
 
 impl RoomFacts {
-    /// The tier that these layers are. What could not be tried counts as there: it was set, and the kernel took it.
+    /// The tier of a job in a room that these layers are. What could not be tried counts as there: it was set, and the kernel took it.
     pub fn tier_of(layers: &[Layer]) -> Tier {
         let has = |name: &str| {
             layers.iter().any(|layer| layer.name == name && layer.state != LayerState::Unavailable)
@@ -141,12 +167,19 @@ impl RoomFacts {
         }
     }
 
-    /// Whether a job in a room does not have this layer here.
+    /// The tier of a job without a room that these layers are.
+    pub fn tier_without_room(layers: &[Layer]) -> Tier {
+        let has =
+            |name: &str| layers.iter().any(|layer| layer.name == name && layer.state == LayerState::Enforced);
+        if OF_LITE.into_iter().all(has) { Tier::Lite } else { Tier::None }
+    }
+
+    /// Whether a job that is confined as well as can be does not have this layer here.
     pub fn lacks(&self, name: &str) -> bool {
         self.layers.iter().any(|layer| layer.name == name && layer.state == LayerState::Unavailable)
     }
 
-    /// Layers that a job in a room does not have here.
+    /// Layers that such a job does not have here.
     pub fn missing(&self) -> Vec<String> {
         let gone = self.layers.iter().filter(|layer| layer.state == LayerState::Unavailable);
         gone.map(|layer| layer.name.to_owned()).collect()
@@ -247,6 +280,24 @@ mod tests {
             assert_eq!(RoomFacts::tier_of(&layers(gone)), tier, "{gone:?}");
         }
         assert_eq!(RoomFacts::tier_of(&[]), Tier::None);
+    }
+
+    #[test]
+    fn without_a_room_all_that_is_left_must_hold() {
+        let gone = ["userns", "pidns", "mountns", "netns", "root", "cgroup.memory"];
+        assert_eq!(RoomFacts::tier_without_room(&layers(&gone)), Tier::Lite);
+        for name in OF_LITE {
+            let mut layers = layers(&gone);
+            layers.iter_mut().filter(|it| it.name == name).for_each(|it| it.state = LayerState::Unverified);
+            assert_eq!(RoomFacts::tier_without_room(&layers), Tier::None, "{name}");
+        }
+        for (tier, confinement) in [
+            (Tier::None, Confinement::Plain),
+            (Tier::Lite, Confinement::Lite),
+            (Tier::Partial, Confinement::Room),
+        ] {
+            assert_eq!(Confinement::of_tier(tier), confinement);
+        }
     }
 
     #[test]

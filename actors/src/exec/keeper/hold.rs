@@ -5,7 +5,7 @@ use crate::exec::alarm::Alarm;
 use crate::exec::cgroup::{Controls, Group, Layout, Readings, Version};
 use crate::exec::frame::{Plan, Setup};
 use crate::exec::sandbox::Stage;
-use crate::model::{AttemptEnd, Enforcer, Exit, LimitReport, Resource, ResourceLimits, Usage};
+use crate::model::{AttemptEnd, Confinement, Enforcer, Exit, LimitReport, Resource, ResourceLimits, Usage};
 
 /// How often a job is asked about whose memory ran out, where the kernel kills one of its processes and leaves the rest
 /// to us; in milliseconds.
@@ -23,14 +23,18 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    /// Makes the plan's control group. A room always has one where there can be any; a plain process only when it is to
+    /// Makes the plan's control group. A confined job always has one where there can be any; a plain process only when it is to
     /// be held to something, for its keeper has to go there and back to start it.
     pub(crate) fn prepare(plan: &Plan, setup: &Setup) -> Result<Self, SpawnFailure> {
         let (layout, has) = (&setup.groups, setup.groups.controls());
         let limits = plan.limits.or(setup.default_limits);
-        let wanted = match plan.roomed {
-            true => (!layout.is_empty()).then(|| setup.room.group_limits(&limits)),
-            false => {
+        let wanted = match plan.confinement {
+            Confinement::Room => (!layout.is_empty()).then(|| setup.room.group_limits(&limits)),
+            Confinement::Lite => {
+                can_have_disk(&plan.limits)?;
+                (!layout.is_empty()).then(|| setup.room.group_limits(&limits))
+            }
+            Confinement::Plain => {
                 can_hold_to(&plan.limits, has)?;
                 has.hold_to_any(&limits).then_some(limits)
             }
@@ -95,6 +99,19 @@ impl Hold {
     }
 }
 
+/// Only a room has a disk of its own.
+fn can_have_disk(asked: &ResourceLimits) -> Result<(), SpawnFailure> {
+    match asked.disk_bytes {
+        None => Ok(()),
+        Some(_) => Err(SpawnFailure {
+            message: "the scratch room of a job cannot be limited on this node, which can make no rooms: leave the limit \
+                      out (docs/ISOLATION.md)"
+                .into(),
+            blame: Blame::Node(Some("root")),
+        }),
+    }
+}
+
 /// Whether a plain process can be held to everything that it asks for.
 fn can_hold_to(asked: &ResourceLimits, has: Controls) -> Result<(), SpawnFailure> {
     let missing = [
@@ -124,18 +141,25 @@ fn reports(limits: &ResourceLimits, plan: &Plan, setup: &Setup) -> Vec<LimitRepo
             Version::V2 => Enforcer::CgroupV2,
         })
     };
-    let roomed = |by| plan.roomed.then_some(by);
+    let confined = |by| (plan.confinement != Confinement::Plain).then_some(by);
     let mut reports = Vec::new();
     let mut add = |resource, limit: Option<u64>, enforced_by| {
         reports.extend(limit.map(|limit| LimitReport { resource, limit, enforced_by }));
     };
     let room = setup.room.of_job(limits, Controls::default());
-    let processes = if plan.roomed { room.processes } else { limits.processes.map(u64::from) };
-    add(Resource::Memory, limits.memory_bytes, by_group(|it| it.memory).or(roomed(Enforcer::Rlimit)));
+    let has_group = by_group(|it| it.pids).is_some();
+    let processes = match plan.confinement {
+        Confinement::Room => room.processes,
+        Confinement::Lite if has_group => room.processes,
+        Confinement::Lite | Confinement::Plain => limits.processes.map(u64::from),
+    };
+    add(Resource::Memory, limits.memory_bytes, by_group(|it| it.memory).or(confined(Enforcer::Rlimit)));
     add(Resource::Cpu, limits.cpu_millis.map(u64::from), by_group(|it| it.cpu));
-    add(Resource::Processes, processes, by_group(|it| it.pids).or(roomed(Enforcer::RlimitOfUser)));
-    if plan.roomed {
+    add(Resource::Processes, processes, by_group(|it| it.pids).or(confined(Enforcer::RlimitOfUser)));
+    if plan.confinement == Confinement::Room {
         add(Resource::Disk, Some(room.scratch_bytes), Some(Enforcer::Tmpfs));
+    }
+    if plan.confinement != Confinement::Plain {
         add(Resource::OpenFiles, Some(room.open_files), Some(Enforcer::Rlimit));
     }
     add(Resource::Output, Some(setup.caps.hard), Some(Enforcer::Node));

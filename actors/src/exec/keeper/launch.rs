@@ -12,10 +12,12 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use super::lodge::lodge;
+use super::shelter::shelter;
 use crate::exec::cgroup::Group;
 use crate::exec::frame::{Plan, Setup};
+use crate::exec::home::Home;
 use crate::exec::sandbox::{LastWords, Stage, Stamp};
-use crate::model::{CommandLine, InputMode};
+use crate::model::{CommandLine, Confinement, InputMode};
 
 /// A process that was started, with our ends of its pipes, which never block.
 #[derive(Debug)]
@@ -30,8 +32,10 @@ pub(crate) struct Launched {
     pub(crate) last_words: Option<LastWords>,
     /// When each step of making its room was done, where that was asked for.
     pub(crate) steps: Vec<Stamp>,
-    /// The folder of its room, where something of it is wanted.
+    /// The job's own folder, where something of it is wanted.
     pub(crate) folder: Option<OwnedFd>,
+    /// The folders of a job that is confined without a room.
+    pub(crate) home: Option<Home>,
 }
 
 /// The job's ends of its output pipes, held open by us too: without them its end would wake us three times, once for
@@ -82,14 +86,16 @@ pub(crate) fn launch(
     null_input: NullInput,
     group: Option<&Group>,
 ) -> Result<Launched, SpawnFailure> {
-    if plan.roomed {
-        return match null_input {
-            NullInput::Inherit => lodge(plan, setup, group),
-            NullInput::Open => Err(SpawnFailure {
-                message: "rooms are made by keeper processes, and this node has none".into(),
+    match (plan.confinement, null_input) {
+        (Confinement::Plain, _) => {}
+        (Confinement::Room, NullInput::Inherit) => return lodge(plan, setup, group),
+        (Confinement::Lite, NullInput::Inherit) => return shelter(plan, setup, group),
+        (Confinement::Room | Confinement::Lite, NullInput::Open) => {
+            return Err(SpawnFailure {
+                message: "jobs are confined by keeper processes, and this node has none".into(),
                 blame: Blame::Room(Stage::Keeper),
-            }),
-        };
+            });
+        }
     }
     if !plan.mounts.is_empty() || !plan.files.is_empty() || !plan.artifacts.is_empty() {
         let message = "a plain process sees the host as it is and has neither mounts nor files nor artifacts: ask for \
@@ -100,12 +106,7 @@ pub(crate) fn launch(
         Some(cwd) => PathBuf::from(cwd),
         None => setup.default_cwd.to_path(),
     };
-    let order = Order {
-        plan,
-        folder: &folder,
-        run_as: setup.run_as.filter(|(uid, gid)| !is_me(*uid, *gid)),
-        null_input,
-    };
+    let order = Order { plan, folder: &folder, run_as: setup.other_user(), null_input };
     let child = match group {
         None => order.spawn()?,
         Some(group) => group.enter_for(|| order.spawn()).map_err(|error| SpawnFailure {
@@ -114,11 +115,6 @@ pub(crate) fn launch(
         })??,
     };
     adopt(child).map_err(|error| refused(format!("the job's process could not be watched: {error}"), 126))
-}
-
-fn is_me(uid: u32, gid: u32) -> bool {
-    let (my_uid, my_gid) = (rustix::process::geteuid(), rustix::process::getegid());
-    !my_uid.is_root() && (my_uid.as_raw(), my_gid.as_raw()) == (uid, gid)
 }
 
 struct Order<'a> {
@@ -289,8 +285,8 @@ fn adopt(spawned: Spawned) -> io::Result<Launched> {
     let stdin = child.stdin.take().map(OwnedFd::from);
     match watch(pid, &[Some(&stdout), Some(&stderr), stdin.as_ref()]) {
         Ok(pidfd) => {
-            let (last_words, steps, folder) = (None, Vec::new(), None);
-            Ok(Launched { pid, pidfd, stdin, stdout, stderr, far_ends, last_words, steps, folder })
+            let (last_words, steps, folder, home) = (None, Vec::new(), None, None);
+            Ok(Launched { pid, pidfd, stdin, stdout, stderr, far_ends, last_words, steps, folder, home })
         }
         Err(error) => {
             let _ = kill_process(pid, Signal::KILL);

@@ -15,14 +15,10 @@ use crate::model::{CommandLine, InputMode};
 /// Makes the plan's room and starts its process there, in its control group where it has one.
 pub(crate) fn lodge(plan: &Plan, setup: &Setup, group: Option<&Group>) -> Result<Launched, SpawnFailure> {
     let room = &setup.room_of(plan);
-    let open = plan.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    // A later one of two variables of the same name would win, so the secret ones come last.
-    let env = open.filter(|(name, _)| !plan.secret_env.iter().any(|(secret, _)| secret == *name));
-    let env: Vec<_> = env.chain(plan.secret_env.iter()).collect();
     let folder = plan.cwd.as_deref().unwrap_or(HOME);
     let guests = invite(plan, setup, folder)?;
     let paths: Vec<String> = guests.iter().map(|(guest, _)| guest.path.clone()).collect();
-    let order = Order::new(&plan.command, &env, folder, hostname(plan), guests, &plan.files)
+    let order = Order::new(&plan.command, &plan.environment(), folder, hostname(plan), guests, &plan.files)
         .ok_or_else(|| refused("an empty command, or a NUL byte in it".into(), 127))?;
     let order = order.handing_over(!plan.artifacts.is_empty());
     let pipes = Pipes::new(plan.input != InputMode::Null)
@@ -41,6 +37,7 @@ pub(crate) fn lodge(plan: &Plan, setup: &Setup, group: Option<&Group>) -> Result
         last_words: Some(inmate.last_words),
         steps: inmate.steps,
         folder: inmate.folder,
+        home: None,
     })
 }
 
@@ -50,7 +47,7 @@ fn hostname(plan: &Plan) -> String {
     format!("job-{}", id.rsplit('-').next().unwrap_or_default())
 }
 
-fn explain(fault: Fault, plan: &Plan, folder: &str, guests: &[String]) -> SpawnFailure {
+pub(super) fn explain(fault: Fault, plan: &Plan, folder: &str, guests: &[String]) -> SpawnFailure {
     let errno = Errno::from_raw_os_error(fault.errno);
     let program = match &plan.command {
         CommandLine::Shell(_) => "/bin/sh",
@@ -103,7 +100,7 @@ fn invite(plan: &Plan, setup: &Setup, folder: &str) -> Result<Vec<(Guest, Option
     guests.into_iter().map(fetch).collect()
 }
 
-fn barred(barred: Barred) -> SpawnFailure {
+pub(super) fn barred(barred: Barred) -> SpawnFailure {
     let message = match barred {
         Barred::NotAllowed(path) => format!(
             "this node does not let jobs have `{path}`: it would with `--allow-mount {path}` (setting \
@@ -117,7 +114,7 @@ fn barred(barred: Barred) -> SpawnFailure {
     SpawnFailure { message, blame: Blame::Node(None) }
 }
 
-fn not_here(folder: &str, errno: Errno) -> String {
+pub(super) fn not_here(folder: &str, errno: Errno) -> String {
     let why = match (errno, is_there(folder)) {
         (Errno::NOENT, true) => {
             "it is not in the job's room: `--allow-mount` lets the node bring it in (setting runner.allow_mounts), \
@@ -130,7 +127,7 @@ fn not_here(folder: &str, errno: Errno) -> String {
     format!("the folder `{folder}` (cwd) cannot be entered: {why}")
 }
 
-fn uninvited(path: &str, errno: Errno) -> String {
+pub(super) fn uninvited(path: &str, errno: Errno) -> String {
     let why = match errno {
         Errno::NOENT => "it does not exist on the runner".into(),
         Errno::LOOP => "there is a symbolic link on the way: name the place that it leads to".into(),

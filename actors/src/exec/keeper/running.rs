@@ -16,10 +16,11 @@ use super::tree::{Grip, Tree, Unkillable};
 use crate::clock::{Moment, moment};
 use crate::exec::alarm::Alarm;
 use crate::exec::frame::{Caps, Plan, Report, Setup};
+use crate::exec::home::Home;
 use crate::exec::sandbox::{LastWords, Stamp};
 use crate::exec::spooling::SpoolFolder;
 use crate::exec::sys;
-use crate::model::{Artifacts, AttemptEnd, AttemptId, Captured, Exit, InputMode, Stream, Usage};
+use crate::model::{Artifacts, AttemptEnd, AttemptId, Captured, Confinement, Exit, InputMode, Stream, Usage};
 
 /// A start is told this late, in milliseconds, so that a job that is over by then costs one frame and not two.
 const TELL_START_AFTER_MS: u64 = 20;
@@ -59,8 +60,10 @@ pub(crate) struct Running {
     last_words: Option<LastWords>,
     steps: Vec<Stamp>,
     hold: Hold,
+    confinement: Confinement,
     host_network: bool,
     harvest: Option<Harvest>,
+    home: Option<Home>,
     folder: SpoolFolder,
 }
 
@@ -131,7 +134,9 @@ impl Running {
             last_words: launched.last_words,
             steps: launched.steps,
             hold,
+            confinement: plan.confinement,
             host_network: plan.host_network,
+            home: launched.home,
             harvest: Harvest::of(launched.folder, plan.artifacts, caps.artifacts),
             folder,
         }
@@ -311,7 +316,6 @@ impl Running {
 
     fn report(self, wall_us: u64, unkillable: Option<&Unkillable>) -> Ended {
         let mut usage = Usage { wall_us, ..self.tree.usage() };
-        let roomed = self.last_words.is_some();
         let exit = match self.last_words.as_ref().map(LastWords::read) {
             None => self.tree.exit(),
             Some(Some((exit, orphans))) => {
@@ -327,6 +331,8 @@ impl Running {
         // Who could not be killed could still change what is read.
         let harvest = self.harvest.filter(|_| unkillable.is_none());
         let artifacts = harvest.map(|harvest| harvest.bring_in(&mut folder)).unwrap_or_default();
+        let home_failed = self.home.filter(|_| unkillable.is_none()).and_then(|home| home.remove().err());
+        let home_failed = home_failed.map(|error| format!("the job's folder cannot be removed: {error}"));
         let (limits, group_failed) = self.hold.release();
         let [stdout, stderr] = self.streams;
         let stdout = stdout.capture.finish(&mut folder);
@@ -342,13 +348,13 @@ impl Running {
             stdout,
             stderr,
             started_ms_ago: Some(self.started.elapsed_ms()),
-            roomed,
+            confinement: self.confinement,
             host_network: self.host_network,
             limits,
             steps: self.steps,
             artifacts,
         };
-        Ended { report, slot_failed: unkillable.map(Unkillable::to_string).or(group_failed) }
+        Ended { report, slot_failed: unkillable.map(Unkillable::to_string).or(group_failed).or(home_failed) }
     }
 
     fn end_of(&self, exit: Option<Exit>, usage: &Usage, stuck: Option<&Unkillable>) -> AttemptEnd {
@@ -385,7 +391,7 @@ fn not_started(attempt: AttemptId, failure: SpawnFailure) -> Box<Report> {
         stdout: Captured { inline: Some(Vec::new()), ..Captured::default() },
         stderr: Captured { inline: Some(Vec::new()), ..Captured::default() },
         started_ms_ago: None,
-        roomed: false,
+        confinement: Confinement::Plain,
         host_network: false,
         limits: Vec::new(),
         steps: Vec::new(),

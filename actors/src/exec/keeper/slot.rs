@@ -16,6 +16,7 @@ use super::tree::Grip;
 use super::walk;
 use crate::exec::alarm::Alarm;
 use crate::exec::frame::{FromKeeper, Inbox, OnLifelineEnd, Plan, Setup, ToKeeper, encode};
+use crate::exec::home;
 use crate::exec::spooling::{SpoolFolder, open_root};
 
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -71,6 +72,7 @@ impl SlotKeeper {
         }
         if let Some(setup) = &self.setup {
             let _ = hold::sweep(&setup.groups, &setup.group_name);
+            let _ = home::remove(&setup.homes_dir.to_path(), &setup.group_name);
         }
         drop(self.lock);
     }
@@ -162,6 +164,8 @@ impl SlotKeeper {
         if let Err(why) = hold::sweep(&setup.groups, &setup.group_name) {
             return self.give_up(why);
         }
+        // What cannot be removed now is in the way of the next job that needs the place, and that will say so.
+        let _ = home::remove(&setup.homes_dir.to_path(), &setup.group_name);
         self.spool_root = open_root(&setup.spool_dir.to_path()).ok();
         self.setup = Some(setup);
         self.say(&FromKeeper::Ready)

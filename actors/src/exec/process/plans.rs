@@ -1,12 +1,13 @@
 //! What a slot's keeper is told: once about its slot, and about each attempt.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::MOST_INLINE_BYTES;
 use crate::exec::cgroup::{self, Layout};
 use crate::exec::frame::{Caps, OnLifelineEnd, Plan, RawPath, SecretPairs, Setup};
 use crate::exec::sandbox::{HOME, Room, USER};
 use crate::exec::{ExecJob, ProcessConfig, RunAs, Slot};
+use crate::model::Confinement;
 use crate::model::grant::Grant;
 
 pub(super) fn setup_of(slot: Slot, config: &ProcessConfig, groups: &Layout) -> Setup {
@@ -21,6 +22,7 @@ pub(super) fn setup_of(slot: Slot, config: &ProcessConfig, groups: &Layout) -> S
         spool_dir: raw(&config.spool_dir),
         default_cwd: raw(&config.default_cwd),
         run_as: config.run_as.map(|RunAs { uid, gid }| (uid, gid)),
+        homes_dir: raw(&homes_dir(config)),
         room: Room::of_slot(slot),
         allow_mounts: config.allow_mounts.clone(),
         default_limits: config.default_limits,
@@ -46,7 +48,14 @@ pub(super) fn groups(config: &ProcessConfig) -> (Layout, Vec<String>) {
     }
 }
 
-/// The name of a slot's groups: nodes of other folders have others.
+/// Where folders of jobs are that are confined without a room: among the node's own, unless jobs are other users, who may
+/// not pass through those.
+fn homes_dir(config: &ProcessConfig) -> PathBuf {
+    let is_other = config.run_as.is_some_and(|RunAs { uid, .. }| uid != rustix::process::geteuid().as_raw());
+    if is_other { std::env::temp_dir() } else { config.slots_dir.clone() }
+}
+
+/// The name of a slot's groups, and of its folder: nodes of other folders have others.
 fn group_name(config: &ProcessConfig, slot: Slot) -> String {
     use sha2::{Digest, Sha256};
     use std::os::unix::ffi::OsStrExt;
@@ -60,10 +69,10 @@ pub(super) fn plan_of(job: ExecJob, decision: Grant) -> Plan {
     Plan {
         attempt: job.attempt,
         command: job.spec.command.clone(),
-        env: env_of(&job, decision.roomed),
+        env: env_of(&job, decision.confinement),
         secret_env: SecretPairs::of(&job.secret_env),
         cwd: job.spec.cwd.clone(),
-        roomed: decision.roomed,
+        confinement: decision.confinement,
         host_network: decision.host_network,
         limits: job.spec.limits,
         mounts: job.spec.mounts.clone(),
@@ -75,13 +84,16 @@ pub(super) fn plan_of(job: ExecJob, decision: Grant) -> Plan {
     }
 }
 
-/// A room has a home and a user of its own; what the job itself says stands.
-fn env_of(job: &ExecJob, roomed: bool) -> Vec<(String, String)> {
+/// A confined job has a home of its own, in a room a user, too; what the job itself says stands.
+fn env_of(job: &ExecJob, confinement: Confinement) -> Vec<(String, String)> {
     let mut env = job.env.clone();
-    if roomed {
-        let inside =
-            [("HOME", HOME), ("USER", USER)].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        env.extend(inside.into_iter().filter(|(name, _)| !job.spec.env.contains_key(name)));
-    }
+    let inside: &[(&str, &str)] = match confinement {
+        Confinement::Plain => &[],
+        // Its keeper knows what stands for it.
+        Confinement::Lite => &[("HOME", HOME)],
+        Confinement::Room => &[("HOME", HOME), ("USER", USER)],
+    };
+    let inside = inside.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    env.extend(inside.filter(|(name, _)| !job.spec.env.contains_key(name)));
     env.into_iter().collect()
 }

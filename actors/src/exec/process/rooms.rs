@@ -27,7 +27,7 @@ pub(super) struct Rooms {
     keeper: Option<KeeperProgram>,
     groups: Layout,
     why_no_groups: Vec<String>,
-    /// What a job in a room has, as far as it is the same for all.
+    /// What a confined job has, as far as it is the same for all.
     report: RefCell<IsolationReport>,
     looked: RefCell<Option<Moment>>,
     failed: Notify,
@@ -89,7 +89,7 @@ impl Rooms {
         }
         *self.report.borrow_mut() = IsolationReport {
             tier: facts.tier.as_str().into(),
-            kill: "pid_namespace".into(),
+            kill: if facts.tier == Tier::Lite { "subreaper" } else { "pid_namespace" }.into(),
             missing: facts.missing(),
             ..IsolationReport::default()
         };
@@ -102,11 +102,13 @@ impl Rooms {
         self.failed.notify_one();
     }
 
-    /// What a job that had a room has had.
+    /// What a confined job has had.
     pub(super) fn report(&self, network: Network) -> IsolationReport {
         let mut report = IsolationReport { network, ..self.report.borrow().clone() };
         if network == Network::Host {
-            report.missing.push("netns".into());
+            if !report.missing.iter().any(|name| name == "netns") {
+                report.missing.push("netns".into());
+            }
             report.tier = self.board.tier().min(Tier::Partial).as_str().into();
         }
         report

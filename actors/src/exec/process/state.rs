@@ -15,7 +15,8 @@ use crate::clock::{Moment, moment};
 use crate::exec::frame::{FromKeeper, Report, ToKeeper};
 use crate::exec::{ExecEvent, ExecEvents, ExecRefusal, Slot};
 use crate::model::{
-    Artifacts, AttemptEnd, AttemptId, AttemptResult, Captured, InputMode, IsolationReport, Network, Usage,
+    Artifacts, AttemptEnd, AttemptId, AttemptResult, Captured, Confinement, InputMode, IsolationReport,
+    Network, Usage,
 };
 
 /// All slots of one executor.
@@ -209,7 +210,10 @@ impl State {
             artifacts: report.artifacts,
             isolation: IsolationReport {
                 limits: report.limits,
-                ..if report.roomed { self.rooms.report(network) } else { self.isolation.clone() }
+                ..match report.confinement {
+                    Confinement::Plain => self.isolation.clone(),
+                    Confinement::Lite | Confinement::Room => self.rooms.report(network),
+                }
             },
         })));
     }

@@ -115,7 +115,8 @@ pub(crate) fn fetch_as(guest: &Guest, outer: (u32, u32)) -> Done<OwnedFd> {
     Err(Errno::INVAL)
 }
 
-fn find(guest: &Guest) -> Done<OwnedFd> {
+/// Where a guest is, held open.
+pub(crate) fn find(guest: &Guest) -> Done<OwnedFd> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let place = rustix::fs::open(&guest.allowed, flags, Mode::empty())?;
     let rest = mounts::below(&guest.path, &guest.allowed).ok_or(Errno::NOENT)?;

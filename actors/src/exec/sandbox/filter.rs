@@ -69,10 +69,18 @@ pub(super) struct Filters {
 }
 
 static FILTERS: OnceLock<Option<Filters>> = OnceLock::new();
+/// Those of jobs without a room: without and with the host's network.
+static WITHOUT_ROOM: [OnceLock<Option<Filters>>; 2] = [OnceLock::new(), OnceLock::new()];
 
 /// Made once in a process.
 pub(super) fn programs() -> Option<&'static Filters> {
     FILTERS.get_or_init(|| compile().ok()).as_ref()
+}
+
+/// The same for a job that has no room, and so sees other processes of its user, and the host's network.
+pub(super) fn without_room(host_network: bool) -> Option<&'static Filters> {
+    let filters = &WITHOUT_ROOM[usize::from(host_network)];
+    filters.get_or_init(|| compile_from(of_job_without_room(host_network)).ok()).as_ref()
 }
 
 impl Filters {
@@ -88,11 +96,15 @@ impl Filters {
 }
 
 fn compile() -> Result<Filters, ()> {
+    compile_from(of_job())
+}
+
+fn compile_from(of_job: BTreeMap<&str, Verdict>) -> Result<Filters, ()> {
     let all = words(ALLOWED).chain(words(REFUSED)).chain(OF_FIRST);
     let table = Table::of(all)?;
     let of_first = OF_FIRST.map(|name| (name, Verdict::Allow));
     Ok(Filters {
-        of_job: program(table.machine, &table.numbered(of_job())?, &Verdict::Refuse(ENOSYS)),
+        of_job: program(table.machine, &table.numbered(of_job)?, &Verdict::Refuse(ENOSYS)),
         of_first: program(table.machine, &table.numbered(of_first)?, &Verdict::Refuse(EPERM)),
     })
 }
@@ -153,6 +165,28 @@ fn of_job() -> BTreeMap<&'static str, Verdict> {
         }
     }
     calls.extend(words(REFUSED).map(|name| (name, Verdict::Refuse(EPERM))));
+    calls
+}
+
+/// Calls that reach into other processes. In a room there are only the job's own.
+const REACHING: [&str; 6] =
+    ["ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "kcmp", "pidfd_getfd"];
+
+/// What becomes of them where there is no room: only Landlock stands between a job and the processes of its user, and
+/// nothing but this between it and the host's network.
+fn of_job_without_room(host_network: bool) -> BTreeMap<&'static str, Verdict> {
+    let mut calls = of_job();
+    for name in REACHING {
+        // What is not listed stays as if it did not exist.
+        if let Some(verdict) = calls.get_mut(name) {
+            *verdict = Verdict::Refuse(EPERM);
+        }
+    }
+    if !host_network {
+        let others = Condition { argument: 0, holds: Holds::NoneOf(vec![libc::AF_UNIX as u32]) };
+        let rules = vec![Rule { errno: EAFNOSUPPORT, conditions: vec![others] }];
+        calls.extend(["socket", "socketpair"].map(|call| (call, Verdict::ByArguments(rules.clone()))));
+    }
     calls
 }
 

@@ -14,7 +14,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use super::filter::Filters;
 use super::spawn::Streams;
 use super::stamps::{Stamps, Step};
-use super::{Fault, INSIDE_ID, Order, Room, Stage, handover, payload, root, unpack};
+use super::{Fault, HOME, INSIDE_ID, Order, Room, Stage, handover, payload, root, unpack};
 use crate::exec::cgroup::Doors;
 use crate::exec::sys;
 use crate::model::Exit;
@@ -99,7 +99,7 @@ fn make(room: &Room, order: &Order, keeper: &mut UnixStream, stamps: &Stamps) ->
     end_with(keeper).map_err(&ids)?;
     stamps.mark(Step::Ids);
     root::build(room, order, stamps)?;
-    unpack::write(order.files)?;
+    unpack::write(order.files, HOME)?;
     if order.hands_over {
         handover::give(keeper).map_err(Fault::of(Stage::Files))?;
     }

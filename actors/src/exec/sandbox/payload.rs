@@ -29,7 +29,7 @@ pub(crate) struct Order<'plan> {
     programs: Vec<CString>,
     argv: Vec<CString>,
     env: Vec<CString>,
-    folder: CString,
+    pub(super) folder: CString,
     /// What the job takes for the name of its machine.
     pub(super) hostname: String,
     /// What of the host is brought in, each with its tree where it had to be fetched from outside.
@@ -97,18 +97,7 @@ pub(super) fn become_job(
     rustix::process::setsid().map_err(&limits)?;
     take_streams(streams).map_err(&limits)?;
     sys::close_all_on_exec();
-    let _ = std::fs::write("/proc/self/oom_score_adj", FIRST_TO_GO);
-    for (what, most) in [
-        (Resource::Core, Some(CORE_BYTES)),
-        (Resource::Nofile, Some(room.open_files)),
-        (Resource::Nproc, room.processes),
-        (Resource::Memlock, Some(LOCKED_BYTES)),
-        (Resource::As, room.address_bytes),
-    ] {
-        if let Some(most) = most {
-            limit(what, most).map_err(&limits)?;
-        }
-    }
+    limit_all(room).map_err(&limits)?;
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     rustix::process::chdir(&order.folder).map_err(Fault::of(Stage::Folder))?;
     give_up_rights().map_err(Fault::of(Stage::Rights))?;
@@ -126,7 +115,7 @@ pub(super) fn become_job(
 }
 
 /// As `execvp` does: the first program that is there, and what was wrong with one that may not be executed.
-fn execute(order: &Order) -> Errno {
+pub(super) fn execute(order: &Order) -> Errno {
     let mut refused = None;
     for program in &order.programs {
         let error = sys::execve(program, &order.argv, &order.env);
@@ -139,13 +128,26 @@ fn execute(order: &Order) -> Errno {
     refused.unwrap_or(Errno::NOENT)
 }
 
+/// What this process and what it starts may use, each for itself or as a user.
+pub(super) fn limit_all(room: &Room) -> rustix::io::Result<()> {
+    let _ = std::fs::write("/proc/self/oom_score_adj", FIRST_TO_GO);
+    let limits = [
+        (Resource::Core, Some(CORE_BYTES)),
+        (Resource::Nofile, Some(room.open_files)),
+        (Resource::Nproc, room.processes),
+        (Resource::Memlock, Some(LOCKED_BYTES)),
+        (Resource::As, room.address_bytes),
+    ];
+    limits.into_iter().try_for_each(|(what, most)| most.map_or(Ok(()), |most| limit(what, most)))
+}
+
 /// A limit, as low as asked for and no higher than we have it.
 fn limit(what: Resource, most: u64) -> rustix::io::Result<()> {
     let hard = rustix::process::getrlimit(what).maximum.map_or(most, |had| had.min(most));
     setrlimit(what, Rlimit { current: Some(hard), maximum: Some(hard) })
 }
 
-fn take_streams(streams: &Streams) -> rustix::io::Result<()> {
+pub(super) fn take_streams(streams: &Streams) -> rustix::io::Result<()> {
     match &streams.stdin {
         Some(stdin) => rustix::stdio::dup2_stdin(stdin)?,
         None => rustix::stdio::dup2_stdin(&rustix::fs::open("/dev/null", OFlags::RDONLY, Mode::empty())?)?,
@@ -156,6 +158,18 @@ fn take_streams(streams: &Streams) -> rustix::io::Result<()> {
 
 /// No capability, now or ever: the sets are emptied, nothing that is executed can fill them.
 pub(super) fn give_up_rights() -> rustix::io::Result<()> {
+    bar_rights()?;
+    stay_without_rights()
+}
+
+/// What can be barred is. Outside of a room a process may lack the right to bar anything, and the only way back to rights
+/// is then barred by [`stay_without_rights`] alone.
+pub(super) fn shed_rights() {
+    let _ = bar_rights();
+}
+
+/// No user is mighty by itself, and no right can be had that is not there now.
+fn bar_rights() -> rustix::io::Result<()> {
     use rustix::thread;
     let locked = CapabilitiesSecureBits::NO_ROOT
         | CapabilitiesSecureBits::NO_ROOT_LOCKED
@@ -172,6 +186,12 @@ pub(super) fn give_up_rights() -> rustix::io::Result<()> {
             Err(error) => return Err(error),
         }
     }
+    Ok(())
+}
+
+/// The sets are emptied, and no program that is executed brings anything into them.
+pub(super) fn stay_without_rights() -> rustix::io::Result<()> {
+    use rustix::thread;
     thread::clear_ambient_capability_set()?;
     let none = CapabilitySet::empty();
     thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;

@@ -21,10 +21,10 @@ use crate::exec::sys;
 type Done<T> = rustix::io::Result<T>;
 
 /// Folders of programs at the root of a host; links among them stay links.
-const PROGRAMS: [&str; 7] = ["usr", "bin", "sbin", "lib", "lib64", "lib32", "opt"];
+pub(super) const PROGRAMS: [&str; 7] = ["usr", "bin", "sbin", "lib", "lib64", "lib32", "opt"];
 /// What of the host's settings a program needs to start, to show a time or to trust a server. Nothing that says who
 /// uses the host.
-const SETTINGS: [&str; 8] = [
+pub(super) const SETTINGS: [&str; 8] = [
     "alternatives",
     "ca-certificates",
     "ld.so.cache",

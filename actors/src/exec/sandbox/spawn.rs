@@ -69,7 +69,7 @@ pub(crate) struct Streams {
 
 impl Streams {
     /// Makes them the job's, so that it may open them by the names that they have in `/dev`.
-    fn give_to(&self, (user, group): (u32, u32)) -> Result<(), Errno> {
+    pub(super) fn give_to(&self, (user, group): (u32, u32)) -> Result<(), Errno> {
         if !rustix::process::geteuid().is_root() {
             return Ok(()); // The job is who we are.
         }
@@ -179,6 +179,11 @@ fn settle(
     if matches!(poll(&mut told, patience.as_ref()), Ok(0)) {
         return Err(Fault::new(Stage::Silent, libc::ETIMEDOUT));
     }
+    hear(faults)
+}
+
+/// The end of what tells of faults: the job's program runs; or the fault.
+pub(super) fn hear(faults: &OwnedFd) -> Result<(), Fault> {
     let mut words = [0; Fault::BYTES];
     loop {
         return match rustix::io::read(faults, &mut words) {

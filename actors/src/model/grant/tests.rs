@@ -99,12 +99,47 @@ fn what_a_node_could_and_may_not_is_a_matter_of_a_setting() {
 #[test]
 fn a_job_gets_what_it_asks_for_where_that_is_there() {
     let full = Demands { min_tier: Some(Tier::Full), require: vec!["netns".into()], ..Demands::default() };
-    let in_room = Ok(Grant { roomed: true, host_network: false });
+    let in_room = Ok(Grant { confinement: Confinement::Room, host_network: false });
     assert_eq!(grant(&job(Isolation::Sandbox, full), &policy(), &facts(&[])), in_room);
     assert_eq!(grant(&job(Isolation::Auto, Demands::default()), &policy(), &facts(&[])), in_room);
     let optional = Demands { is_optional: true, ..Demands::default() };
-    let plain = Ok(Grant { roomed: false, host_network: false });
+    let plain = Ok(Grant { confinement: Confinement::Plain, host_network: false });
     assert_eq!(grant(&job(Isolation::Sandbox, optional), &policy(), &facts(&["userns"])), plain);
+}
+
+#[test]
+fn where_no_room_can_be_made_a_job_has_what_there_is_unless_it_asks_for_one() {
+    let gone =
+        ["userns", "pidns", "mountns", "netns", "ipcns", "utsns", "cgroupns", "root", "proc", "cgroup.cpu"];
+    let lite = RoomFacts { tier: Tier::Lite, ..facts(&gone) };
+    let given = |isolation, demands| grant(&job(isolation, demands), &policy(), &lite);
+    let confined = |host_network| Ok(Grant { confinement: Confinement::Lite, host_network });
+    let at_least = |tier| Demands { min_tier: Some(tier), ..Demands::default() };
+    assert_eq!(given(Isolation::Auto, at_least(Tier::Lite)), confined(false));
+    assert_eq!(
+        given(Isolation::Auto, Demands { network: Network::Host, ..Demands::default() }),
+        confined(true)
+    );
+    assert_eq!(
+        given(Isolation::Sandbox, Demands { is_optional: true, ..Demands::default() }),
+        confined(false)
+    );
+    let require = |name: &str| Demands { require: vec![name.into()], ..Demands::default() };
+    assert_eq!(given(Isolation::Auto, require("seccomp")), confined(false));
+    assert_eq!(
+        missing(given(Isolation::Auto, require("netns"))),
+        ("/isolation/require", vec!["netns".into()])
+    );
+    assert_eq!(missing(given(Isolation::Sandbox, Demands::default())).0, "/isolation");
+    assert_eq!(missing(given(Isolation::Auto, at_least(Tier::Partial))).1, gone[..9]);
+    // A node that must not run less than that runs it, and no plain process.
+    let strict = RoomPolicy { min_isolation: Tier::Lite, ..policy() };
+    assert_eq!(grant(&job(Isolation::Auto, Demands::default()), &strict, &lite), confined(false));
+    let plain = job(Isolation::None, Demands::default());
+    assert_eq!(setting(grant(&plain, &strict, &lite)), ("/isolation", "runner.min_isolation"));
+    let nothing = facts(&["userns", "landlock"]);
+    let refused = grant(&job(Isolation::Auto, Demands::default()), &strict, &nothing);
+    assert_eq!(missing(refused), ("/isolation", vec!["landlock".into()]));
 }
 
 #[test]
