@@ -167,6 +167,8 @@ pub(crate) struct Report {
     pub(crate) attempt: AttemptId,
     pub(crate) end: AttemptEnd,
     pub(crate) usage: Usage,
+    /// Periods in which its group held it back because it had used up its CPU time.
+    pub(crate) throttles: u32,
     pub(crate) stdout: Captured,
     pub(crate) stderr: Captured,
     pub(crate) started_ms_ago: Option<u64>,

@@ -14,6 +14,7 @@ use super::launch::{Blame, FarEnds, Launched, NullInput, SpawnFailure, launch};
 use super::tree::{Grip, Tree, Unkillable};
 use crate::clock::{Moment, moment};
 use crate::exec::alarm::Alarm;
+use crate::exec::cgroup::Readings;
 use crate::exec::frame::{Caps, Plan, Report, Setup};
 use crate::exec::sandbox::{LastWords, Stamp};
 use crate::exec::spooling::SpoolFolder;
@@ -318,8 +319,9 @@ impl Running {
             // It was killed before it could tell, and the job with it; it never leaves by itself without a word.
             Some(None) => self.tree.exit().filter(|exit| matches!(exit, Exit::Signal { .. })),
         };
-        self.hold.add_to(&mut usage);
-        let end = self.end_of(exit, &usage, unkillable);
+        let readings = self.hold.readings();
+        readings.add_to(&mut usage);
+        let end = self.end_of(exit, &readings, unkillable);
         let (limits, group_failed) = self.hold.release();
         let mut folder = self.folder;
         let [stdout, stderr] = self.streams;
@@ -333,6 +335,7 @@ impl Running {
             attempt: self.attempt,
             end,
             usage,
+            throttles: readings.throttles,
             stdout,
             stderr,
             started_ms_ago: Some(self.started.elapsed_ms()),
@@ -344,7 +347,7 @@ impl Running {
         Ended { report, slot_failed: unkillable.map(Unkillable::to_string).or(group_failed) }
     }
 
-    fn end_of(&self, exit: Option<Exit>, usage: &Usage, stuck: Option<&Unkillable>) -> AttemptEnd {
+    fn end_of(&self, exit: Option<Exit>, readings: &Readings, stuck: Option<&Unkillable>) -> AttemptEnd {
         let Some(exit) = exit else {
             let why = stuck.map_or_else(|| "its exit status was lost".into(), ToString::to_string);
             return AttemptEnd::Lost { why };
@@ -357,7 +360,7 @@ impl Running {
             Some(Cause::Output) => AttemptEnd::OutputLimit { limit_bytes: self.hard_bytes, exit },
             Some(Cause::Memory) | None => {
                 let spared = self.cause.is_some();
-                self.hold.out_of_memory(usage, spared, exit).unwrap_or(AttemptEnd::Exited(exit))
+                self.hold.out_of_memory(readings, spared, exit).unwrap_or(AttemptEnd::Exited(exit))
             }
         }
     }
@@ -375,6 +378,7 @@ fn not_started(attempt: AttemptId, failure: SpawnFailure) -> Box<Report> {
             }
         },
         usage: Usage::default(),
+        throttles: 0,
         stdout: Captured { inline: Some(Vec::new()), ..Captured::default() },
         stderr: Captured { inline: Some(Vec::new()), ..Captured::default() },
         started_ms_ago: None,

@@ -206,9 +206,9 @@ impl State {
             stdout: report.stdout,
             stderr: report.stderr,
             started_ms_ago: report.started_ms_ago,
-            isolation: IsolationReport {
-                limits: report.limits,
-                ..if report.roomed { self.rooms.report(network) } else { self.isolation.clone() }
+            isolation: match report.roomed {
+                true => IsolationReport { limits: report.limits, ..self.rooms.report(network) },
+                false => self.isolation.clone().held_to(report.limits),
             },
         })));
     }
