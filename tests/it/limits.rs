@@ -145,7 +145,11 @@ fn what_a_job_has_used_is_counted_even_when_its_room_was_killed() {
     let Some((_folder, server)) = server("what_a_job_has_used", "sandbox") else { return };
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     if !mounts.contains(" - cgroup2 ") && !mounts.contains("cpuacct,cpu") && !mounts.contains("cpu,cpuacct") {
-        return missing("what_a_job_has_used", "cgroups", "no control group here counts CPU time with version 2");
+        return missing(
+            "what_a_job_has_used",
+            "cgroups",
+            "no control group here counts CPU time with version 2",
+        );
     }
     let body = json!({"command": "while :; do :; done", "isolation": "sandbox", "timeout_ms": 1000, "grace_ms": 0,
         "limits": {"memory_bytes": 64 << 20}});

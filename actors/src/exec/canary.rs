@@ -63,7 +63,7 @@ pub(super) fn look(keeper: Option<&KeeperProgram>, setup: Setup, obstacles: &[Ob
         .any(|layer| OF_FULL.contains(&layer.name) && layer.state == LayerState::Unavailable)
     {
         for Obstacle { why, fix } in obstacles {
-            facts.degraded_because.push(format!("no control groups: {why}"));
+            facts.degraded_because.push(format!("control groups: {why}"));
             let fix = fix.clone().unwrap_or_else(|| fix_for_groups(&host));
             if !facts.fixes.contains(&fix) {
                 facts.fixes.push(fix);
