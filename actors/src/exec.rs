@@ -35,7 +35,7 @@ use crate::model::{
 pub use costs::{RoomCost, bare_rooms, room_costs};
 pub use entry::{keeper_available, keeper_path, sandbox_entry};
 pub use env::{BaseEnv, DEFAULT_PATH, job_env};
-pub use facts::HostFacts;
+pub use facts::{HostFacts, NoLandlock};
 #[cfg(feature = "testing")]
 pub use frame::count_frames;
 pub use keeper::keeper_main;

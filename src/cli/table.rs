@@ -46,7 +46,7 @@ pub const JOBS: &[Column<JobBody>] = &[
     .right()
     .wide(),
     Column::new("peak_memory_bytes", "MEMORY", |job: &JobBody| {
-        used(job).map_or(Cell::Nothing, |used| Cell::Bytes(used.peak_memory_bytes))
+        used(job).map_or(Cell::Nothing, |used| Cell::Bytes(peak_bytes(used)))
     })
     .right()
     .wide(),
@@ -85,6 +85,11 @@ fn wait_ms(job: &JobBody) -> Option<f64> {
 /// What it used. One that never started has used nothing that could be measured.
 fn used(job: &JobBody) -> Option<&UsageBody> {
     job.usage.as_ref().filter(|_| job.started_at.is_some())
+}
+
+/// Its memory at the worst: of the whole tree where its group has counted that, else of its largest process.
+fn peak_bytes(used: &UsageBody) -> u64 {
+    used.memory_peak_bytes.unwrap_or(used.peak_memory_bytes)
 }
 
 /// A status, perhaps with the marks of its colour.
@@ -136,7 +141,7 @@ pub fn job(job: &JobBody, colours: bool) -> String {
     }
     if let Some(usage) = used(job) {
         let cpu = usage.cpu_user_ms + usage.cpu_system_ms;
-        add("used:", Some(format!("{cpu:.1} ms CPU, {} KiB peak", usage.peak_memory_bytes / 1024)));
+        add("used:", Some(format!("{cpu:.1} ms CPU, {} KiB peak", peak_bytes(usage) / 1024)));
     }
     if let Some(isolation) = &job.isolation_effective {
         let missing = match isolation.missing.is_empty() {

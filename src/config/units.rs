@@ -40,7 +40,7 @@ impl FromStr for OptionalMillis {
     }
 }
 
-/// A size in bytes: `4096`, `64KiB`, `10M`, `1.5GiB`. `K M G` count by 1024, `kB MB GB` by 1000.
+/// A size in bytes: `4096`, `64KiB`, `10M`, `1.5GiB`. `K M G` count by 1024, `kB MB GB` by 1000; lower case means the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteCount(pub u64);
 
@@ -53,14 +53,15 @@ impl FromStr for ByteCount {
         let text = text.trim();
         let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let number: f64 = text[..digits].parse().map_err(|_| refuse())?;
-        let unit: f64 = match text[digits..].trim() {
-            "" | "B" => 1.0,
-            "K" | "KiB" => 1024.0,
-            "M" | "MiB" => 1_048_576.0,
-            "G" | "GiB" => 1_073_741_824.0,
-            "kB" | "KB" => 1e3,
-            "MB" => 1e6,
-            "GB" => 1e9,
+        // Docker and Slurm are told `64m`: whoever writes so means this, and no unit differs from another by case alone.
+        let unit: f64 = match text[digits..].trim().to_ascii_lowercase().as_str() {
+            "" | "b" => 1.0,
+            "k" | "kib" => 1024.0,
+            "m" | "mib" => 1_048_576.0,
+            "g" | "gib" => 1_073_741_824.0,
+            "kb" => 1e3,
+            "mb" => 1e6,
+            "gb" => 1e9,
             _ => return Err(refuse()),
         };
         let bytes = number * unit;
@@ -308,7 +309,12 @@ mod tests {
         {
             assert_eq!(text.parse(), Ok(ByteCount(bytes)), "{text}");
         }
-        for text in ["", "-1", "KiB", "1TB", "1e9", "99999999999G"] {
+        for (text, same) in
+            [("64k", "64K"), ("64m", "64M"), ("1g", "1G"), ("2gb", "2GB"), ("1kib", "1KiB"), ("9b", "9B")]
+        {
+            assert_eq!(text.parse::<ByteCount>().unwrap(), same.parse().unwrap(), "{text}");
+        }
+        for text in ["", "-1", "KiB", "kib", "1TB", "1e9", "99999999999G"] {
             assert!(text.parse::<ByteCount>().is_err(), "{text}");
         }
     }

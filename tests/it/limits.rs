@@ -59,7 +59,11 @@ fn is_out_of_memory(job: &Value, limit: u64) {
     assert!((limit / 2..=limit).contains(&peak), "{job}");
     assert!(job["usage"]["oom_kills"].as_u64().unwrap() >= 1, "{job}");
     let message = job["message"].as_str().unwrap();
-    assert!(message.contains(&limit.to_string()) && message.contains("the job's own process"), "{message}");
+    let of_group = &job["isolation_effective"]["limits"]["memory_bytes"]["enforced_by"];
+    // With version 2 everybody is killed at once, which counts as one.
+    let who = if of_group == "cgroup_v2" { "the whole job" } else { "the job's own process" };
+    assert!(message.contains(&limit.to_string()) && message.contains(who), "{message}");
+    assert!(of_group != "cgroup_v2" || job["usage"]["oom_kills"] == 1, "{job}");
 }
 
 #[test]
@@ -134,6 +138,38 @@ fn cpu_time_is_limited() {
         let held = share(json!({"cpus": 0.1}));
         assert!(held < 0.2, "{mode}: {held} of a CPU, where a tenth is permitted");
     }
+}
+
+#[test]
+fn what_a_job_has_used_is_counted_even_when_its_room_was_killed() {
+    let Some((_folder, server)) = server("what_a_job_has_used", "sandbox") else { return };
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    if !mounts.contains(" - cgroup2 ") && !mounts.contains("cpuacct,cpu") && !mounts.contains("cpu,cpuacct") {
+        return missing(
+            "what_a_job_has_used",
+            "cgroups",
+            "no control group here counts CPU time with version 2",
+        );
+    }
+    let body = json!({"command": "while :; do :; done", "isolation": "sandbox", "timeout_ms": 1000, "grace_ms": 0,
+        "limits": {"memory_bytes": 64 << 20}});
+    let (_, job) = server.ask("POST", "/v1/jobs?wait=60s", Some(&body)).unwrap();
+    assert_eq!(job["reason"], "timeout", "{job}");
+    let number = |name: &str| job["usage"][name].as_f64().unwrap();
+    // A busy machine gives it less than the whole second.
+    assert!(number("cpu_user_ms") + number("cpu_system_ms") > 100.0, "{job}");
+    assert!(number("memory_peak_bytes") > 0.0, "{job}");
+}
+
+#[test]
+fn a_plain_job_that_its_group_held_to_a_limit_does_not_say_that_groups_were_missing() {
+    let Some((_folder, server)) = server("a_plain_job_that_its_group_held", "none") else { return };
+    let lacks = |limits| {
+        let job = run(&server, "true", "none", limits);
+        job["isolation_effective"]["missing"].as_array().unwrap().contains(&json!("cgroups"))
+    };
+    assert!(!lacks(json!({"processes": 50})));
+    assert!(lacks(json!({})), "it was held to nothing");
 }
 
 #[test]

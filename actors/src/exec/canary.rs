@@ -5,7 +5,8 @@ mod lite;
 
 use std::path::Path;
 
-use super::facts::HostFacts;
+use super::cgroup::{Controls, Obstacle};
+use super::facts::{HostFacts, NoLandlock};
 use super::frame::{Plan, RawPath, Report, SecretPairs, Setup};
 use super::sealed::KeeperProgram;
 use super::talk::Talk;
@@ -20,7 +21,10 @@ use crate::model::{
 const PATIENCE_MS: u64 = 15_000;
 const MEMORY_BYTES: u64 = 16 << 20;
 const PROCESSES: u32 = 8;
-const CPU_MILLIS: u32 = 1_000;
+/// So little that a moment's work uses it up.
+const CPU_MILLIS: u32 = 300;
+/// The periods in which the kernel counts CPU time out.
+const CPU_PERIOD_US: u64 = 100_000;
 /// The layer that is the keeper's, and not the room's.
 const SEALED: &str = "sealed_keeper";
 /// Output that is looked at, in bytes.
@@ -40,21 +44,23 @@ echo "processes: $#"
 [ -e "$SECRET" ] && echo "secret: seen" || echo "secret: hidden"
 (: > /usr/.callboard) && echo "usr: written" || echo "usr: closed"
 (echo x > /proc/self/comm) && echo "comm: written" || echo "comm: closed"
+(while :; do :; done) & sleep 0.06; kill $!; wait $!
 (n=0; while [ $n -lt 12 ]; do sleep 1 & n=$((n+1)); done)
 echo "told: all"
 exec dd if=/dev/zero of=/dev/null bs=64M count=1
 "#;
 
 /// Sends the canary, and says what rooms of this node are worth. `setup` is that of a slot which nobody else has.
-pub(super) fn look(keeper: Option<&KeeperProgram>, setup: Setup, why_no_groups: &[String]) -> RoomFacts {
+pub(super) fn look(keeper: Option<&KeeperProgram>, setup: Setup, obstacles: &[Obstacle]) -> RoomFacts {
     let host = HostFacts::read();
+    let controls = setup.groups.controls();
     let outcome = match keeper {
         Some(keeper) => send(keeper, setup.clone(), plan),
         None => Err("this application has no keepers, so jobs are held by their process group".into()),
     };
-    let mut facts = judge(outcome, &host);
+    let mut facts = judge(outcome, &host, controls);
     if let Some(keeper) = keeper.filter(|_| facts.tier < Tier::Partial) {
-        lite::look(keeper, setup, &mut facts);
+        lite::look(keeper, setup, &host, &mut facts);
     }
     facts.layers.extend(keeper.map(layer_of));
     if facts
@@ -62,9 +68,15 @@ pub(super) fn look(keeper: Option<&KeeperProgram>, setup: Setup, why_no_groups: 
         .iter()
         .any(|layer| OF_FULL.contains(&layer.name) && layer.state == LayerState::Unavailable)
     {
-        facts.degraded_because.extend(why_no_groups.iter().map(|why| format!("no control groups: {why}")));
-        facts.fixes.push(fix_for_groups(&host));
+        for Obstacle { why, fix } in obstacles {
+            facts.degraded_because.push(format!("control groups: {why}"));
+            let fix = fix.clone().unwrap_or_else(|| fix_for_groups(&host));
+            if !facts.fixes.contains(&fix) {
+                facts.fixes.push(fix);
+            }
+        }
     }
+    facts.fixes.extend(host.no_landlock.as_ref().and_then(NoLandlock::fix));
     facts.verified_at_ms = Some(clock::now_ms());
     facts
 }
@@ -127,7 +139,7 @@ fn plan(secret: &str) -> Plan {
     }
 }
 
-fn judge(outcome: Result<Report, String>, host: &HostFacts) -> RoomFacts {
+fn judge(outcome: Result<Report, String>, host: &HostFacts, controls: Controls) -> RoomFacts {
     let failure = match &outcome {
         Err(why) => Some(why.clone()),
         Ok(report) => match &report.end {
@@ -143,7 +155,13 @@ fn judge(outcome: Result<Report, String>, host: &HostFacts) -> RoomFacts {
     };
     let (Ok(report), None) = (&outcome, &failure) else {
         let why = failure.unwrap_or_default();
-        let gone = |name| Layer { name, state: LayerState::Unavailable, why: why.clone() };
+        let gone = |name| match name {
+            "cgroup.memory" if controls.memory => untried(name),
+            "cgroup.pids" if controls.pids => untried(name),
+            "cgroup.cpu" if controls.cpu => untried(name),
+            name if OF_FULL.contains(&name) => ungrouped(name),
+            name => Layer { name, state: LayerState::Unavailable, why: why.clone() },
+        };
         let of_room = |name: &&str| *name != SEALED;
         let layers = layer_names().filter(of_room).map(gone).collect();
         let (mut because, mut fixes) = (vec![why.clone()], Vec::new());
@@ -153,10 +171,17 @@ fn judge(outcome: Result<Report, String>, host: &HostFacts) -> RoomFacts {
         }
         return RoomFacts { layers, degraded_because: because, fixes, ..RoomFacts::default() };
     };
-    let layers = layers(&text_of(report), report);
+    let layers = layers(&text_of(report), report, host);
     let because = |layer: &Layer| {
-        (layer.state != LayerState::Enforced && OF_ROOMS.contains(&layer.name))
-            .then(|| format!("{}: {}", layer.name, layer.why))
+        let is_gone = match layer.state {
+            LayerState::Enforced => false,
+            LayerState::Unverified => OF_ROOMS.contains(&layer.name),
+            // Why there is no group for it, whoever looked for groups says.
+            LayerState::Unavailable => {
+                OF_ROOMS.contains(&layer.name) || OF_FULL.contains(&layer.name) && layer.why != NO_GROUP
+            }
+        };
+        is_gone.then(|| format!("{}: {}", layer.name, layer.why))
     };
     RoomFacts {
         tier: RoomFacts::tier_of(&layers),
@@ -164,6 +189,18 @@ fn judge(outcome: Result<Report, String>, host: &HostFacts) -> RoomFacts {
         layers,
         ..RoomFacts::default()
     }
+}
+
+const NO_GROUP: &str = "this node can make no control group for it";
+
+fn ungrouped(name: &'static str) -> Layer {
+    Layer { name, state: LayerState::Unavailable, why: NO_GROUP.into() }
+}
+
+/// What plain processes are held to where there are no rooms.
+fn untried(name: &'static str) -> Layer {
+    let why = "this node can make control groups for it, and no room to try them from".into();
+    Layer { name, state: LayerState::Unverified, why }
 }
 
 fn text_of(report: &Report) -> String {
@@ -182,7 +219,7 @@ fn own_namespace(kind: &str) -> Option<String> {
     Some(link.display().to_string())
 }
 
-fn layers(text: &str, report: &Report) -> Vec<Layer> {
+fn layers(text: &str, report: &Report, host: &HostFacts) -> Vec<Layer> {
     let said =
         |name: &str| text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(": ")?.trim()));
     let mut layers = Vec::new();
@@ -226,13 +263,12 @@ fn layers(text: &str, report: &Report) -> Vec<Layer> {
     let filters = said("Seccomp_filters").and_then(|count| count.parse::<u32>().ok());
     let is_more = filters.zip(own_filters()).is_none_or(|(there, here)| there > here);
     add("seccomp", said("Seccomp").map(|it| it == "2" && is_more), "its system calls are filtered");
-    let landlock = super::sys::landlock_version();
-    let way = format!("it writes to its own folders only (Landlock {landlock})");
-    add("landlock", said("comm").map(|it| it == "closed"), &way);
-    if landlock == 0 {
-        layers.retain(|layer| layer.name != "landlock");
-        let why = "this kernel has no Landlock".to_owned();
-        layers.push(Layer { name: "landlock", state: LayerState::Unavailable, why });
+    match &host.no_landlock {
+        None => {
+            let way = format!("it writes to its own folders only (Landlock {})", host.landlock_version);
+            add("landlock", said("comm").map(|it| it == "closed"), &way);
+        }
+        Some(no) => layers.push(Layer { name: "landlock", state: LayerState::Unavailable, why: no.why() }),
     }
     groups(report, &mut layers);
     layers
@@ -245,30 +281,36 @@ fn groups(report: &Report, layers: &mut Vec<Layer>) {
         let by = report.limits.iter().find(|limit| limit.resource == resource).and_then(|it| it.enforced_by);
         matches!(by, Some(Enforcer::CgroupV1 | Enforcer::CgroupV2))
     };
+    let (out_of_memory, too_many) = (report.usage.oom_kills > 0, report.usage.process_denials > 0);
     for (name, resource, held, way) in [
-        (
-            "cgroup.memory",
-            Resource::Memory,
-            Some(report.usage.oom_kills > 0),
-            "it ran out of memory at its limit",
-        ),
-        (
-            "cgroup.pids",
-            Resource::Processes,
-            Some(report.usage.process_denials > 0),
-            "it could start no more processes",
-        ),
-        ("cgroup.cpu", Resource::Cpu, None, "its limit of CPU time was set, and is not measured"),
+        ("cgroup.memory", Resource::Memory, Some(out_of_memory), "it ran out of memory at its limit"),
+        ("cgroup.pids", Resource::Processes, Some(too_many), "it could start no more processes"),
+        ("cgroup.cpu", Resource::Cpu, was_held_back(report), "it was held back at its limit of CPU time"),
     ] {
         let (state, why) = match (is_of_group(resource), held) {
-            (false, _) => (LayerState::Unavailable, "this node can make no control group for it".to_owned()),
+            (false, _) => {
+                layers.push(ungrouped(name));
+                continue;
+            }
             (true, Some(true)) => (LayerState::Enforced, way.to_owned()),
             (true, Some(false)) => {
                 (LayerState::Unavailable, format!("the canary got past it, where it should be that {way}"))
             }
-            (true, None) => (LayerState::Unverified, way.to_owned()),
+            (true, None) => {
+                (LayerState::Unverified, "the canary had too little of a processor to try".into())
+            }
         };
         layers.push(Layer { name, state, why });
+    }
+}
+
+/// Whether its limit of CPU time held; none where it never had as much as that.
+fn was_held_back(report: &Report) -> Option<bool> {
+    let usage = report.usage;
+    let permitted = (usage.wall_us + CPU_PERIOD_US) * u64::from(CPU_MILLIS) / 1000;
+    match report.throttles {
+        0 => (usage.cpu_user_us + usage.cpu_system_us > permitted).then_some(false),
+        _ => Some(true),
     }
 }
 
@@ -292,77 +334,4 @@ pub(super) fn prepare(setup: Setup, slots_dir: &Path) -> Setup {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Captured, Enforcer, Exit, LimitReport, Resource, Tier, Usage};
-
-    const ALL: &str = "CapEff: 0000000000000000\nCapBnd: 0000000000000000\nNoNewPrivs: 1\nSeccomp: 2\n\
-        Seccomp_filters: 99\nuser:[1]\npid:[2]\nmnt:[3]\nnet:[4]\nipc:[5]\nuts:[6]\ncgroup:[7]\nprocesses: 2\n\
-        first: hidden\nsys: hidden\nsecret: hidden\nusr: closed\ncomm: closed\ntold: all\n";
-
-    pub(super) fn report(text: &str, oom_kills: u32, process_denials: u32) -> Report {
-        let limit = |resource| LimitReport { resource, limit: 1, enforced_by: Some(Enforcer::CgroupV2) };
-        Report {
-            attempt: AttemptId::new(clock::new_job_id(), Epoch(0)),
-            end: AttemptEnd::Exited(Exit::Code(0)),
-            usage: Usage { oom_kills, process_denials, ..Usage::default() },
-            stdout: Captured { inline: Some(text.into()), ..Captured::default() },
-            stderr: Captured::default(),
-            started_ms_ago: Some(1),
-            confinement: Confinement::Room,
-            host_network: false,
-            steps: Default::default(),
-            artifacts: Default::default(),
-            limits: [Resource::Memory, Resource::Cpu, Resource::Processes].map(limit).into(),
-        }
-    }
-
-    fn judged(text: &str) -> RoomFacts {
-        judge(Ok(report(text, 1, 1)), &HostFacts::default())
-    }
-
-    #[test]
-    fn a_room_that_holds_is_a_full_one() {
-        let facts = judged(ALL);
-        assert_eq!(facts.tier, Tier::Full, "{facts:?}");
-        let weak = judge(Ok(report(ALL, 0, 1)), &HostFacts::default());
-        assert_eq!((weak.tier, weak.missing()), (Tier::Partial, vec!["cgroup.memory".to_owned()]));
-    }
-
-    #[test]
-    fn each_answer_that_is_wrong_costs_its_layer_and_no_other() {
-        let own = |kind: &str| own_namespace(kind).unwrap();
-        for (right, wrong, layer) in [
-            ("CapEff: 0000000000000000", "CapEff: 0000000000000001".to_owned(), "rights"),
-            ("CapBnd: 0000000000000000", "CapBnd: 000001ffffffffff".to_owned(), "rights"),
-            ("NoNewPrivs: 1", "NoNewPrivs: 0".to_owned(), "no_new_privs"),
-            ("Seccomp: 2", "Seccomp: 0".to_owned(), "seccomp"),
-            ("Seccomp_filters: 99", "Seccomp_filters: 0".to_owned(), "seccomp"),
-            ("user:[1]", own("user"), "userns"),
-            ("pid:[2]", own("pid"), "pidns"),
-            ("mnt:[3]", own("mnt"), "mountns"),
-            ("net:[4]", own("net"), "netns"),
-            ("ipc:[5]", own("ipc"), "ipcns"),
-            ("uts:[6]", own("uts"), "utsns"),
-            ("cgroup:[7]", own("cgroup"), "cgroupns"),
-            ("processes: 2", "processes: 80".to_owned(), "proc"),
-            ("first: hidden", "first: seen".to_owned(), "proc"),
-            ("sys: hidden", "sys: seen".to_owned(), "root"),
-            ("secret: hidden", "secret: seen".to_owned(), "root"),
-            ("usr: closed", "usr: written".to_owned(), "root"),
-        ] {
-            let facts = judged(&ALL.replace(right, &wrong));
-            assert_eq!((facts.tier, facts.missing()), (Tier::None, vec![layer.to_owned()]), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_canary_that_did_not_finish_proves_nothing() {
-        for text in ["", "told: al", &ALL.replace("told: all\n", "")] {
-            assert_eq!(judged(text).tier, Tier::None, "{text}");
-        }
-        let stuck = judge(Err("its keeper cannot be spoken to".into()), &HostFacts::default());
-        assert_eq!(stuck.tier, Tier::None);
-        assert!(stuck.degraded_because[0].contains("keeper"));
-    }
-}
+mod tests;

@@ -1,15 +1,18 @@
 //! Control groups: what a job's whole tree may use, whether it ran out of memory, and a grip that nothing leaves.
 //! Version 1, version 2, and both at once. It knows no room, no slot and no conversation.
 
+mod delegation;
 mod discover;
 mod group;
+mod readings;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::discover::discover;
-pub(crate) use self::group::{Doors, Group, Readings, sweep};
+pub(crate) use self::group::{Doors, Group, sweep};
+pub(crate) use self::readings::Readings;
 use super::frame::RawPath;
 use crate::model::ResourceLimits;
 
@@ -112,6 +115,15 @@ impl Layout {
     pub(crate) fn version_of(&self, what: fn(Controls) -> bool) -> Option<Version> {
         self.hierarchies.iter().find(|it| what(it.controls)).map(|it| it.version)
     }
+}
+
+/// Why a hierarchy, or a part of it, cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Obstacle {
+    /// One line.
+    pub(crate) why: String,
+    /// The exact line that helps, where it is another one than everywhere.
+    pub(crate) fix: Option<String>,
 }
 
 /// A file of a group that could not be read or written.

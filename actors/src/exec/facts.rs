@@ -30,6 +30,51 @@ pub struct HostFacts {
     pub container: Option<String>,
     /// Version of Landlock; 0 for none.
     pub landlock_version: u32,
+    /// Why there is none, as far as the kernel says it.
+    pub no_landlock: Option<NoLandlock>,
+}
+
+/// Why a kernel has no Landlock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoLandlock {
+    /// It was built without, or somebody's filter of system calls hides it.
+    Unknown,
+    /// It was built with it, and booted without; the security modules that it was booted with.
+    SwitchedOff(String),
+    /// It does not say more than this error.
+    Untold(String),
+}
+
+impl NoLandlock {
+    fn of(error: &std::io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::ENOSYS) => Self::Unknown,
+            Some(libc::EOPNOTSUPP) => {
+                let modules = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+                Self::SwitchedOff(modules.trim().to_owned())
+            }
+            _ => Self::Untold(error.to_string()),
+        }
+    }
+
+    /// One line.
+    pub(crate) fn why(&self) -> String {
+        match self {
+            Self::Unknown => "this kernel has no Landlock".into(),
+            Self::SwitchedOff(_) => "this kernel has Landlock, and was booted without it".into(),
+            Self::Untold(error) => format!("this kernel does not say whether it has Landlock: {error}"),
+        }
+    }
+
+    /// The exact line that helps, if one does.
+    pub(crate) fn fix(&self) -> Option<String> {
+        let Self::SwitchedOff(modules) = self else { return None };
+        let others = match modules.as_str() {
+            "" => "... (those of /sys/kernel/security/lsm)",
+            modules => modules,
+        };
+        Some(format!("lsm=landlock,{others} on the kernel's command line"))
+    }
 }
 
 impl HostFacts {
@@ -38,6 +83,7 @@ impl HostFacts {
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let status = text("/proc/self/status");
         let in_docker = fs::exists("/.dockerenv").unwrap_or(false);
+        let landlock = super::sys::landlock_version();
         let in_podman = fs::exists("/run/.containerenv").unwrap_or(false);
         Self {
             kernel: text("/proc/sys/kernel/osrelease").trim().to_owned(),
@@ -57,7 +103,8 @@ impl HostFacts {
                 (_, true) => Some("podman".into()),
                 _ => None,
             },
-            landlock_version: super::sys::landlock_version(),
+            no_landlock: landlock.as_ref().err().map(NoLandlock::of),
+            landlock_version: landlock.unwrap_or(0),
         }
     }
 
@@ -165,6 +212,18 @@ mod tests {
             fixes[0].contains("callboard.json") && fixes[1].contains("systempaths=unconfined"),
             "{fixes:?}"
         );
+    }
+
+    #[test]
+    fn landlock_that_was_switched_off_is_not_one_that_is_missing() {
+        let of = |number| NoLandlock::of(&std::io::Error::from_raw_os_error(number));
+        assert_eq!(of(libc::ENOSYS), NoLandlock::Unknown);
+        assert_eq!((of(libc::ENOSYS).fix(), of(libc::EPERM).fix()), (None, None));
+        assert!(of(libc::EOPNOTSUPP).why().contains("booted without"));
+        assert!(of(libc::EOPNOTSUPP).fix().unwrap().starts_with("lsm=landlock,"));
+        assert!(of(libc::EPERM).why().contains("does not say"));
+        let fix = NoLandlock::SwitchedOff("capability,yama".into()).fix();
+        assert_eq!(fix.as_deref(), Some("lsm=landlock,capability,yama on the kernel's command line"));
     }
 
     #[test]

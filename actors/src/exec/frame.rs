@@ -192,6 +192,8 @@ pub(crate) struct Report {
     pub(crate) attempt: AttemptId,
     pub(crate) end: AttemptEnd,
     pub(crate) usage: Usage,
+    /// Periods in which its group held it back because it had used up its CPU time.
+    pub(crate) throttles: u32,
     pub(crate) stdout: Captured,
     pub(crate) stderr: Captured,
     pub(crate) started_ms_ago: Option<u64>,
@@ -205,6 +207,27 @@ pub(crate) struct Report {
     pub(crate) steps: Vec<Stamp>,
     /// What was kept of its folder.
     pub(crate) artifacts: Artifacts,
+}
+
+impl Report {
+    /// Of an attempt whose program was never executed.
+    pub(crate) fn not_started(attempt: AttemptId, end: AttemptEnd) -> Self {
+        let nothing = Captured { inline: Some(Vec::new()), ..Captured::default() };
+        Self {
+            attempt,
+            end,
+            usage: Usage::default(),
+            throttles: 0,
+            stdout: nothing.clone(),
+            stderr: nothing,
+            started_ms_ago: None,
+            confinement: Confinement::Plain,
+            host_network: false,
+            limits: Vec::new(),
+            steps: Vec::new(),
+            artifacts: Artifacts::default(),
+        }
+    }
 }
 
 /// Why bytes are not a frame.

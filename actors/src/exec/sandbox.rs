@@ -83,7 +83,7 @@ impl Room {
             address_bytes: None,
             timed: false,
             host_network: false,
-            has_landlock: sys::landlock_version() > 0,
+            has_landlock: sys::landlock_version().is_ok_and(|version| version > 0),
         }
     }
 

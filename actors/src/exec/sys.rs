@@ -330,13 +330,16 @@ pub(crate) fn leave_groups() -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Which version of Landlock the kernel has; 0 for none.
-pub(crate) fn landlock_version() -> u32 {
+/// Which version of Landlock the kernel has.
+///
+/// # Errors
+/// `ENOSYS` where it was built without, `EOPNOTSUPP` where it was switched off when it was booted.
+pub(crate) fn landlock_version() -> io::Result<u32> {
     const ASK_FOR_VERSION: libc::c_uint = 1;
     let none = std::ptr::null::<libc::c_void>();
     // SAFETY: with this flag the call reads nothing and only answers.
     let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, 0_usize, ASK_FOR_VERSION) };
-    u32::try_from(version).unwrap_or(0)
+    u32::try_from(version).map_err(|_| io::Error::last_os_error())
 }
 
 /// Leaves the session keyring of whoever started us for a new, empty one.

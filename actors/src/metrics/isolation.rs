@@ -36,7 +36,7 @@ impl IsolationFamilies {
             )?,
             oom_kills: make.counter(
                 "callboard_job_oom_kills_total",
-                "Processes of jobs that the kernel killed for want of memory.",
+                "How often the kernel killed a process of a job, or a whole job, for want of memory.",
             )?,
         })
     }

@@ -7,7 +7,7 @@ use super::id::{AttemptId, Epoch, NodeId};
 use super::isolation::Network;
 use super::output::Captured;
 use super::reason::EndReason;
-use super::resources::LimitReport;
+use super::resources::{Enforcer, LimitReport};
 use super::setup::SetupStage;
 use super::state::CancelWish;
 
@@ -64,8 +64,11 @@ pub enum AttemptEnd {
         limit_bytes: Option<u64>,
         /// The most that it had at once, in bytes, where that was counted.
         peak_bytes: Option<u64>,
-        /// How many of its processes the kernel killed.
+        /// How many of its processes the kernel killed, or how often all of them at once.
         kills: u32,
+        /// Whether it was all of them at once.
+        #[serde(default)]
+        whole: bool,
         /// Whether the job's own process was spared, and ended by its node.
         spared: bool,
         /// How the job's own process left.
@@ -110,7 +113,7 @@ pub struct Usage {
     /// The most memory that the whole tree had at once, in bytes, as its control group counted; none without one.
     #[serde(default)]
     pub memory_peak_bytes: Option<u64>,
-    /// Processes that the kernel killed for want of memory.
+    /// How often the kernel killed for want of memory: a process each time, or the whole job at once, which counts as one.
     #[serde(default)]
     pub oom_kills: u32,
     /// Processes that were not started because there were as many as the job may have.
@@ -144,6 +147,18 @@ impl Default for IsolationReport {
             network: Network::Host,
             limits: Vec::new(),
         }
+    }
+}
+
+impl IsolationReport {
+    /// The same of a plain process that was held to these. What its control group held it to was not missing.
+    pub fn held_to(mut self, limits: Vec<LimitReport>) -> Self {
+        let by_group =
+            |it: &LimitReport| matches!(it.enforced_by, Some(Enforcer::CgroupV1 | Enforcer::CgroupV2));
+        if limits.iter().any(by_group) {
+            self.missing.retain(|layer| layer != "cgroups");
+        }
+        Self { limits, ..self }
     }
 }
 
@@ -270,9 +285,10 @@ fn judge(end: &AttemptEnd, wish: Option<&CancelWish>) -> (EndReason, Option<Exit
             Some(*exit),
             Some(format!("wrote more than the hard limit of {limit_bytes} bytes to one stream")),
         ),
-        AttemptEnd::OutOfMemory { limit_bytes, peak_bytes, kills, spared, exit } => {
+        AttemptEnd::OutOfMemory { limit_bytes, peak_bytes, kills, whole, spared, exit } => {
             let was_job = !spared && matches!(exit, Exit::Signal { .. });
-            let message = out_of_memory(*limit_bytes, *peak_bytes, *kills, was_job);
+            let who = if *whole { "the whole job".into() } else { killed(*kills, was_job) };
+            let message = out_of_memory(&who, *limit_bytes, *peak_bytes);
             (EndReason::Oom, Some(*exit), Some(message))
         }
         AttemptEnd::SpawnError { message, .. } => (EndReason::SpawnError, None, Some(message.clone())),
@@ -286,14 +302,18 @@ fn judge(end: &AttemptEnd, wish: Option<&CancelWish>) -> (EndReason, Option<Exit
     }
 }
 
-/// Who was killed and why, one line.
-fn out_of_memory(limit: Option<u64>, peak: Option<u64>, kills: u32, was_job: bool) -> String {
-    let who = match (was_job, kills) {
+/// Which processes of a job were killed one by one.
+fn killed(kills: u32, was_job: bool) -> String {
+    match (was_job, kills) {
         (true, 0 | 1) => "the job's own process".to_owned(),
         (true, more) => format!("{more} processes of the job, its own among them,"),
         (false, 0 | 1) => "a process that the job had started".to_owned(),
         (false, more) => format!("{more} processes that the job had started"),
-    };
+    }
+}
+
+/// Who was killed and why, one line.
+fn out_of_memory(who: &str, limit: Option<u64>, peak: Option<u64>) -> String {
     let at = peak.map(|bytes| format!(" at {bytes} bytes")).unwrap_or_default();
     match limit {
         Some(limit) => {

@@ -111,7 +111,7 @@ pub struct UsageBody {
     /// Most memory that the whole tree had at once, in bytes, as its control group counted; null without one.
     #[serde(default)]
     pub memory_peak_bytes: Option<u64>,
-    /// Processes that the kernel killed for want of memory.
+    /// How often the kernel killed for want of memory: a process each time, or the whole job at once, which counts as one.
     #[serde(default)]
     pub oom_kills: u32,
     /// Processes that were not started because there were as many as it may have.

@@ -2,11 +2,10 @@
 //! should not, and its failure says what the tier `lite` is worth. It knows nothing of why there are no rooms.
 
 use super::{
-    KeeperProgram, OF_FULL, Plan, Report, ResourceLimits, RoomFacts, SCRIPT, Setup, layers, plan, send,
-    text_of,
+    HostFacts, KeeperProgram, NoLandlock, OF_FULL, Plan, Report, ResourceLimits, RoomFacts, SCRIPT, Setup,
+    layers, plan, send, text_of,
 };
 use crate::exec::sandbox::{FLOOR_ALONE, HOME};
-use crate::exec::sys;
 use crate::model::isolation::OF_LITE;
 use crate::model::{AttemptEnd, CommandLine, Confinement, Layer, LayerState};
 
@@ -18,15 +17,12 @@ const FIRST: &str = r#"exec 2>/dev/null
 "#;
 
 /// Sends it, and writes down what it found where nothing better is known.
-pub(super) fn look(keeper: &KeeperProgram, setup: Setup, facts: &mut RoomFacts) {
-    let version = sys::landlock_version();
+pub(super) fn look(keeper: &KeeperProgram, setup: Setup, host: &HostFacts, facts: &mut RoomFacts) {
+    let version = host.landlock_version;
     if version < FLOOR_ALONE {
-        let why = match version {
-            0 => "the kernel gives no Landlock".to_owned(),
-            older => {
-                format!("the kernel's Landlock is version {older}, and {FLOOR_ALONE} (Linux 6.2) is needed")
-            }
-        };
+        let why = host.no_landlock.as_ref().map(NoLandlock::why).unwrap_or_else(|| {
+            format!("the kernel's Landlock is version {version}, and {FLOOR_ALONE} (Linux 6.2) is needed")
+        });
         facts.degraded_because.push(format!("jobs cannot be confined without a room either: {why}"));
         return;
     }
@@ -49,7 +45,7 @@ pub(super) fn look(keeper: &KeeperProgram, setup: Setup, facts: &mut RoomFacts) 
         }
     };
     match send(keeper, setup, order).and_then(told) {
-        Ok(report) => judge(&report, facts),
+        Ok(report) => judge(&report, host, facts),
         Err(why) => {
             facts.degraded_because.push(format!("jobs cannot be confined without a room either: {why}"));
         }
@@ -68,7 +64,7 @@ fn told(report: Report) -> Result<Report, String> {
     }
 }
 
-fn judge(report: &Report, facts: &mut RoomFacts) {
+fn judge(report: &Report, host: &HostFacts, facts: &mut RoomFacts) {
     let text = text_of(report);
     let said = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     let none = |set: &str| set.chars().all(|digit| digit == '0');
@@ -83,7 +79,7 @@ fn judge(report: &Report, facts: &mut RoomFacts) {
             "it reads programs and its own folders only, and writes to those",
         ),
     ];
-    let of_room = layers(&text, report).into_iter().filter(|layer| {
+    let of_room = layers(&text, report, host).into_iter().filter(|layer| {
         layer.name == "no_new_privs" || layer.name == "seccomp" || OF_FULL.contains(&layer.name)
     });
     for found in of_room.chain(own) {
@@ -121,7 +117,7 @@ mod tests {
     fn judged(text: &str) -> RoomFacts {
         let gone = |name| Layer { name, state: LayerState::Unavailable, why: "no room".into() };
         let mut facts = RoomFacts { layers: ["userns", "seccomp"].map(gone).into(), ..RoomFacts::default() };
-        judge(&super::super::tests::report(text, 0, 0), &mut facts);
+        judge(&super::super::tests::report(text, 0, 0), &HostFacts::default(), &mut facts);
         facts
     }
 

@@ -7,26 +7,67 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Access;
 use rustix::io::Errno;
 
-use super::{BASE, Controls, GroupError, Hierarchy, Layout, Version, put};
+use super::delegation::Unit;
+use super::{BASE, Controls, GroupError, Hierarchy, Layout, Obstacle, Version, put};
 
 /// The group of a node that has to leave its own, because a group whose members are limited may have no process itself.
 const NODE: &str = "node";
 
-/// What was found, and why there is not more: a line for each hierarchy that cannot be used.
-pub(crate) fn discover() -> (Layout, Vec<String>) {
+/// What was found, and why there is not more.
+pub(crate) fn discover() -> (Layout, Vec<Obstacle>) {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let mut why = Vec::new();
-    let mut hierarchies = Vec::new();
+    let mut obstacles = Vec::new();
+    let (mut hierarchies, mut unit) = (Vec::new(), None);
     for place in places(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup")) {
-        match prepare(&place) {
+        match usable(&place) {
             Ok(hierarchy) => hierarchies.push(hierarchy),
-            Err(error) => why.push(error.to_string()),
+            Err(obstacle) => obstacles.push(obstacle),
         }
+        unit = unit.or(place.unit);
     }
-    if hierarchies.is_empty() && why.is_empty() {
-        why.push("no control groups are mounted".into());
+    let layout = Layout { hierarchies };
+    if obstacles.is_empty() {
+        obstacles.extend(lacking(&layout, unit.as_ref()));
     }
-    (Layout { hierarchies }, why)
+    (layout, obstacles)
+}
+
+/// What no group here controls, though nothing stood in our way.
+fn lacking(layout: &Layout, unit: Option<&Unit>) -> Option<Obstacle> {
+    let Some(any) =
+        layout.hierarchies.iter().find(|it| it.version == Version::V2).or(layout.hierarchies.first())
+    else {
+        return Some(Obstacle { why: "no control groups are mounted".into(), fix: None });
+    };
+    let has = layout.controls();
+    let names = [("memory", has.memory), ("pids", has.pids), ("cpu", has.cpu)];
+    let gone: Vec<_> = names.into_iter().filter(|(_, has)| !has).map(|(name, _)| name).collect();
+    let list = gone.join(", ");
+    let root = any.root.to_path();
+    (!gone.is_empty()).then(|| Obstacle {
+        why: match any.version {
+            Version::V1 => format!("not mounted with version 1: {list}"),
+            Version::V2 => format!("{}/cgroup.controllers lacks {list}", root.display()),
+        },
+        fix: Some(match unit {
+            Some(unit) => unit.fix_for_controllers(),
+            None if root.parent().is_some_and(|above| above.join("cgroup.controllers").exists()) => {
+                let above = root.parent().unwrap_or(&root).display();
+                format!("echo +{} > {above}/cgroup.subtree_control", gone.join(" +"))
+            }
+            // The root of what there is: of a container, which is given no more, or of the kernel.
+            None => "boot Linux without cgroup_disable=, on some machines with cgroup_enable=memory".into(),
+        }),
+    })
+}
+
+/// What systemd has not given us is left alone before anything is made in it.
+fn usable(place: &Place) -> Result<Hierarchy, Obstacle> {
+    let unit = place.unit.as_ref();
+    if let Some((why, unit)) = unit.and_then(|unit| unit.why_not(&place.own).zip(Some(unit))) {
+        return Err(Obstacle { why, fix: unit.fix() });
+    }
+    prepare(place).map_err(|error| Obstacle { why: error.to_string(), fix: None })
 }
 
 /// A hierarchy and the group that we are in.
@@ -36,6 +77,8 @@ struct Place {
     /// Of version 1; version 2 says it in each group.
     controls: Controls,
     own: PathBuf,
+    /// The unit of systemd's around it, of version 2: with version 1 nothing is done to a unit whose process was killed.
+    unit: Option<Unit>,
 }
 
 /// Every mounted hierarchy that could hold a job to something, or kill it.
@@ -74,7 +117,10 @@ fn place(line: &str, memberships: &str) -> Option<Place> {
         is_it(controllers).then_some(group)
     })?;
     let below = Path::new(group).strip_prefix(unescaped(root)).ok()?;
-    Some(Place { version, controls, own: unescaped(at).join(below) })
+    let at = unescaped(at);
+    let own = at.join(below);
+    let unit = (version == Version::V2).then(|| Unit::around(Path::new(group), &own, &at)).flatten();
+    Some(Place { version, controls, own, unit })
 }
 
 /// A path of mountinfo: blanks, tabs, ends of lines and backslashes are octal there.
@@ -100,13 +146,21 @@ fn prepare(place: &Place) -> Result<Hierarchy, GroupError> {
             hierarchy.root = above.into();
         }
     }
+    let made = make(&mut hierarchy);
+    if made.is_err() {
+        // It goes only if it is empty, and another node of this group makes it anew when it needs it.
+        let _ = std::fs::remove_dir(hierarchy.base());
+    }
+    made.map(|()| hierarchy)
+}
+
+fn make(hierarchy: &mut Hierarchy) -> Result<(), GroupError> {
     hierarchy.make_base()?;
-    if place.version == Version::V2 {
-        hierarchy.controls = delegate(&mut hierarchy)?;
+    if hierarchy.version == Version::V2 {
+        hierarchy.controls = delegate(hierarchy)?;
         hierarchy.make_base()?;
     }
-    probe(&hierarchy)?;
-    Ok(hierarchy)
+    probe(hierarchy)
 }
 
 /// That somebody else has made our folder does not say that we may use it.
@@ -176,7 +230,7 @@ mod tests {
     const NOTHING: Controls = Controls { memory: false, pids: false, cpu: false };
 
     fn place(version: Version, controls: Controls, own: &str) -> Place {
-        Place { version, controls, own: own.into() }
+        Place { version, controls, own: own.into(), unit: None }
     }
 
     #[test]
@@ -205,9 +259,13 @@ mod tests {
     #[test]
     fn a_unit_of_systemd_and_a_container_find_their_own_group() {
         let mounts = "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+        let own = Path::new("/sys/fs/cgroup/system.slice/callboard.service");
+        let unit =
+            Unit::around(Path::new("/system.slice/callboard.service"), own, Path::new("/sys/fs/cgroup"));
+        assert!(unit.is_some());
         assert_eq!(
             places(mounts, "0::/system.slice/callboard.service\n"),
-            [place(Version::V2, NOTHING, "/sys/fs/cgroup/system.slice/callboard.service")]
+            [Place { unit, ..place(Version::V2, NOTHING, own.to_str().unwrap()) }]
         );
         // Without a namespace of its own a container sees its group from outside, and mounts only that.
         let mounts = "733 732 0:26 /docker/ab12 /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw\n";
@@ -222,6 +280,39 @@ mod tests {
             assert!(places(mounts, "0::/mine\n").is_empty(), "{mounts}");
         }
         assert!(places("29 23 0:26 / /mnt rw - cgroup2 c rw\n", "nonsense").is_empty());
+    }
+
+    #[test]
+    fn a_group_that_cannot_be_used_is_left_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        // It has no `cgroup.procs`, so nobody could be moved.
+        let error = prepare(&place(Version::V2, NOTHING, folder.path().to_str().unwrap())).unwrap_err();
+        assert!(error.to_string().contains("cgroup.procs"), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing of ours stays");
+    }
+
+    #[test]
+    fn a_controller_that_is_missing_is_named_with_what_helps() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("mine");
+        let layout = |version, controls| {
+            let (home, root) = (root.as_path().into(), root.as_path().into());
+            Layout { hierarchies: vec![Hierarchy { version, controls, home, root }] }
+        };
+        let all = Controls { memory: true, pids: true, cpu: true };
+        assert_eq!(lacking(&layout(Version::V2, all), None), None);
+        assert!(lacking(&Layout::default(), None).unwrap().why.contains("no control groups are mounted"));
+        let no_cpu = layout(Version::V2, Controls { cpu: false, ..all });
+        let found = lacking(&no_cpu, None).unwrap();
+        assert!(found.why.ends_with("mine/cgroup.controllers lacks cpu"), "{found:?}");
+        assert!(found.fix.unwrap().contains("cgroup_enable"), "nobody is above it");
+        std::fs::write(folder.path().join("cgroup.controllers"), "").unwrap();
+        assert!(lacking(&no_cpu, None).unwrap().fix.unwrap().starts_with("echo +cpu > /"));
+        let name = "/user.slice/user-1.slice/user@1.service/app.slice/x.scope";
+        let unit = Unit::around(Path::new(name), Path::new(&format!("/g{name}")), Path::new("/g"));
+        let fix = lacking(&no_cpu, unit.as_ref()).unwrap().fix.unwrap();
+        assert!(fix.contains("systemctl edit user@.service") && fix.contains("cpu"), "{fix}");
+        assert!(lacking(&layout(Version::V1, NOTHING), None).unwrap().why.contains("memory, pids, cpu"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::{GroupError, Hierarchy, Layout, Version, put, put_if_there};
+use super::{GroupError, Hierarchy, Layout, Readings, Version, put, put_if_there};
 use crate::exec::alarm::{Alarm, nap};
 use crate::model::ResourceLimits;
 
@@ -44,17 +44,6 @@ impl Doors {
     pub(crate) fn walk_in(&self) -> Result<(), Errno> {
         self.own.iter().try_for_each(|door| rustix::io::write(door, b"0").map(drop))
     }
-}
-
-/// What the kernel counted of a job.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Readings {
-    /// Processes that were killed for want of memory.
-    pub(crate) oom_kills: u32,
-    /// The most memory that the whole tree had at once, in bytes; none where nothing counts it.
-    pub(crate) memory_peak_bytes: Option<u64>,
-    /// Processes that were not started because there were too many.
-    pub(crate) process_denials: u32,
 }
 
 impl Group {
@@ -117,22 +106,11 @@ impl Group {
 
     /// What was counted so far.
     pub(crate) fn read(&self) -> Readings {
-        let mut readings = Readings::default();
-        for (folder, hierarchy) in &self.folders {
-            if hierarchy.controls.memory {
-                let (events, peak) = match hierarchy.version {
-                    Version::V1 => ("memory.oom_control", "memory.max_usage_in_bytes"),
-                    Version::V2 => ("memory.events", "memory.peak"),
-                };
-                readings.oom_kills = count(folder, events, "oom_kill");
-                let peak = std::fs::read_to_string(folder.join(peak)).ok();
-                readings.memory_peak_bytes = peak.and_then(|text| text.trim().parse().ok());
-            }
-            if hierarchy.controls.pids {
-                readings.process_denials = count(folder, "pids.events", "max");
-            }
-        }
-        readings
+        let folders = self.folders.iter();
+        folders.fold(Readings::default(), |readings, (folder, hierarchy)| {
+            let file = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
+            readings.with(hierarchy.version, hierarchy.controls, file)
+        })
     }
 
     /// Whether a job whose memory ran out is ended by us, because the kernel kills one process of it and no more.
@@ -215,14 +193,6 @@ fn limit_cpu(folder: &Path, version: Version, millis: u32) -> Result<(), GroupEr
         Err(error) if error.source.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(()),
         done => done,
     }
-}
-
-/// A number of a file of `name number` lines; 0 where there is none.
-fn count(folder: &Path, file: &str, name: &str) -> u32 {
-    let text = std::fs::read_to_string(folder.join(file)).unwrap_or_default();
-    let number =
-        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok());
-    number.unwrap_or(0)
 }
 
 fn remove(folder: &Path, budget: &Alarm) -> Result<(), GroupError> {

@@ -5,7 +5,7 @@ use crate::exec::alarm::Alarm;
 use crate::exec::cgroup::{Controls, Group, Layout, Readings, Version};
 use crate::exec::frame::{Plan, Setup};
 use crate::exec::sandbox::Stage;
-use crate::model::{AttemptEnd, Confinement, Enforcer, Exit, LimitReport, Resource, ResourceLimits, Usage};
+use crate::model::{AttemptEnd, Confinement, Enforcer, Exit, LimitReport, Resource, ResourceLimits};
 
 /// How often a job is asked about whose memory ran out, where the kernel kills one of its processes and leaves the rest
 /// to us; in milliseconds.
@@ -73,20 +73,19 @@ impl Hold {
         std::mem::replace(&mut self.was_seen, is_seen) && is_seen
     }
 
-    /// Adds what was counted of the whole tree, when it is gone.
-    pub(crate) fn add_to(&self, usage: &mut Usage) {
-        let Readings { oom_kills, memory_peak_bytes, process_denials } =
-            self.group.as_ref().map(Group::read).unwrap_or_default();
-        *usage = Usage { oom_kills, memory_peak_bytes, process_denials, ..*usage };
+    /// What was counted of the whole tree, when it is gone.
+    pub(crate) fn readings(&self) -> Readings {
+        self.group.as_ref().map(Group::read).unwrap_or_default()
     }
 
     /// The end of a job that the kernel killed, or a part of it, and that did not end well all the same. `spared`: its own
     /// process was not among them, and was ended by us.
-    pub(crate) fn out_of_memory(&self, usage: &Usage, spared: bool, exit: Exit) -> Option<AttemptEnd> {
-        (usage.oom_kills > 0 && exit != Exit::Code(0)).then_some(AttemptEnd::OutOfMemory {
+    pub(crate) fn out_of_memory(&self, readings: &Readings, spared: bool, exit: Exit) -> Option<AttemptEnd> {
+        (readings.oom_kills > 0 && exit != Exit::Code(0)).then_some(AttemptEnd::OutOfMemory {
             limit_bytes: self.memory_bytes,
-            peak_bytes: usage.memory_peak_bytes,
-            kills: usage.oom_kills,
+            peak_bytes: readings.memory_peak_bytes,
+            kills: readings.oom_kills,
+            whole: readings.killed_whole,
             spared,
             exit,
         })

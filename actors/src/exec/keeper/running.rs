@@ -15,12 +15,13 @@ use super::launch::{Blame, FarEnds, Launched, NullInput, SpawnFailure, launch};
 use super::tree::{Grip, Tree, Unkillable};
 use crate::clock::{Moment, moment};
 use crate::exec::alarm::Alarm;
+use crate::exec::cgroup::Readings;
 use crate::exec::frame::{Caps, Plan, Report, Setup};
 use crate::exec::home::Home;
 use crate::exec::sandbox::{LastWords, Stamp};
 use crate::exec::spooling::SpoolFolder;
 use crate::exec::sys;
-use crate::model::{Artifacts, AttemptEnd, AttemptId, Captured, Confinement, Exit, InputMode, Stream, Usage};
+use crate::model::{AttemptEnd, AttemptId, Captured, Confinement, Exit, InputMode, Stream, Usage};
 
 /// A start is told this late, in milliseconds, so that a job that is over by then costs one frame and not two.
 const TELL_START_AFTER_MS: u64 = 20;
@@ -325,8 +326,9 @@ impl Running {
             // It was killed before it could tell, and the job with it; it never leaves by itself without a word.
             Some(None) => self.tree.exit().filter(|exit| matches!(exit, Exit::Signal { .. })),
         };
-        self.hold.add_to(&mut usage);
-        let end = self.end_of(exit, &usage, unkillable);
+        let readings = self.hold.readings();
+        readings.add_to(&mut usage);
+        let end = self.end_of(exit, &readings, unkillable);
         let mut folder = self.folder;
         // Who could not be killed could still change what is read.
         let harvest = self.harvest.filter(|_| unkillable.is_none());
@@ -345,6 +347,7 @@ impl Running {
             attempt: self.attempt,
             end,
             usage,
+            throttles: readings.throttles,
             stdout,
             stderr,
             started_ms_ago: Some(self.started.elapsed_ms()),
@@ -357,7 +360,7 @@ impl Running {
         Ended { report, slot_failed: unkillable.map(Unkillable::to_string).or(group_failed).or(home_failed) }
     }
 
-    fn end_of(&self, exit: Option<Exit>, usage: &Usage, stuck: Option<&Unkillable>) -> AttemptEnd {
+    fn end_of(&self, exit: Option<Exit>, readings: &Readings, stuck: Option<&Unkillable>) -> AttemptEnd {
         let Some(exit) = exit else {
             let why = stuck.map_or_else(|| "its exit status was lost".into(), ToString::to_string);
             return AttemptEnd::Lost { why };
@@ -370,31 +373,23 @@ impl Running {
             Some(Cause::Output) => AttemptEnd::OutputLimit { limit_bytes: self.hard_bytes, exit },
             Some(Cause::Memory) | None => {
                 let spared = self.cause.is_some();
-                self.hold.out_of_memory(usage, spared, exit).unwrap_or(AttemptEnd::Exited(exit))
+                self.hold.out_of_memory(readings, spared, exit).unwrap_or(AttemptEnd::Exited(exit))
             }
         }
     }
 }
 
 fn not_started(attempt: AttemptId, failure: SpawnFailure) -> Box<Report> {
-    Box::new(Report {
+    let message = failure.message;
+    Box::new(Report::not_started(
         attempt,
-        end: match failure.blame {
-            Blame::Program(shell_code) => AttemptEnd::SpawnError { message: failure.message, shell_code },
-            Blame::Room(stage) => AttemptEnd::SandboxError { message: failure.message, stage },
+        match failure.blame {
+            Blame::Program(shell_code) => AttemptEnd::SpawnError { message, shell_code },
+            Blame::Room(stage) => AttemptEnd::SandboxError { message, stage },
             Blame::Node(layer) => {
                 let missing = layer.into_iter().map(str::to_owned).collect();
-                AttemptEnd::Unavailable { message: failure.message, missing }
+                AttemptEnd::Unavailable { message, missing }
             }
         },
-        usage: Usage::default(),
-        stdout: Captured { inline: Some(Vec::new()), ..Captured::default() },
-        stderr: Captured { inline: Some(Vec::new()), ..Captured::default() },
-        started_ms_ago: None,
-        confinement: Confinement::Plain,
-        host_network: false,
-        limits: Vec::new(),
-        steps: Vec::new(),
-        artifacts: Artifacts::default(),
-    })
+    ))
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::MOST_INLINE_BYTES;
-use crate::exec::cgroup::{self, Layout};
+use crate::exec::cgroup::{self, Layout, Obstacle};
 use crate::exec::frame::{Caps, OnLifelineEnd, Plan, RawPath, SecretPairs, Setup};
 use crate::exec::sandbox::{HOME, Room, USER};
 use crate::exec::{ExecJob, ProcessConfig, RunAs, Slot};
@@ -41,7 +41,7 @@ pub(super) fn setup_of(slot: Slot, config: &ProcessConfig, groups: &Layout) -> S
 
 /// The control groups that keepers may make, and why there are not more. A thread is no keeper: it cannot enter one
 /// without the whole node.
-pub(super) fn groups(config: &ProcessConfig) -> (Layout, Vec<String>) {
+pub(super) fn groups(config: &ProcessConfig) -> (Layout, Vec<Obstacle>) {
     match config.keeper_path {
         Some(_) => cgroup::discover(),
         None => (Layout::default(), Vec::new()),

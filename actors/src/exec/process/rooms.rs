@@ -9,7 +9,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::plans::setup_of;
 use crate::clock::{Moment, moment};
-use crate::exec::cgroup::Layout;
+use crate::exec::cgroup::{Layout, Obstacle};
 use crate::exec::sealed::KeeperProgram;
 use crate::exec::{ProcessConfig, canary};
 use crate::model::grant::Grant;
@@ -26,7 +26,7 @@ pub(super) struct Rooms {
     config: ProcessConfig,
     keeper: Option<KeeperProgram>,
     groups: Layout,
-    why_no_groups: Vec<String>,
+    why_no_groups: Vec<Obstacle>,
     /// What a confined job has, as far as it is the same for all.
     report: RefCell<IsolationReport>,
     looked: RefCell<Option<Moment>>,
@@ -38,7 +38,7 @@ impl Rooms {
         config: &ProcessConfig,
         keeper: Option<KeeperProgram>,
         groups: &Layout,
-        why_no_groups: Vec<String>,
+        why_no_groups: Vec<Obstacle>,
     ) -> Rc<Self> {
         Rc::new(Self {
             board: Arc::new(RoomBoard::new(RoomPolicy {
@@ -146,7 +146,7 @@ pub(super) fn inspect(
     config: &ProcessConfig,
     keeper: Option<&KeeperProgram>,
     groups: &Layout,
-    why_no_groups: &[String],
+    why_no_groups: &[Obstacle],
 ) -> RoomFacts {
     let setup = canary::prepare(setup_of(config.slots, config, groups), &config.slots_dir);
     canary::look(keeper, setup, why_no_groups)

@@ -208,11 +208,10 @@ impl State {
             stderr: report.stderr,
             started_ms_ago: report.started_ms_ago,
             artifacts: report.artifacts,
-            isolation: IsolationReport {
-                limits: report.limits,
-                ..match report.confinement {
-                    Confinement::Plain => self.isolation.clone(),
-                    Confinement::Lite | Confinement::Room => self.rooms.report(network),
+            isolation: match report.confinement {
+                Confinement::Plain => self.isolation.clone().held_to(report.limits),
+                Confinement::Lite | Confinement::Room => {
+                    IsolationReport { limits: report.limits, ..self.rooms.report(network) }
                 }
             },
         })));

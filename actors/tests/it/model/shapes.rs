@@ -38,7 +38,14 @@ fn end() -> impl Strategy<Value = AttemptEnd> {
         (any::<u64>(), exit()).prop_map(|(limit_bytes, exit)| AttemptEnd::OutputLimit { limit_bytes, exit }),
         (any::<(Option<u64>, Option<u64>, u32)>(), exit()).prop_map(
             |((limit_bytes, peak_bytes, kills), exit)| {
-                AttemptEnd::OutOfMemory { limit_bytes, peak_bytes, kills, spared: kills % 2 == 0, exit }
+                AttemptEnd::OutOfMemory {
+                    limit_bytes,
+                    peak_bytes,
+                    kills,
+                    whole: kills == 1,
+                    spared: kills % 2 == 0,
+                    exit,
+                }
             }
         ),
         (".*", vec(".*", 0..3)).prop_map(|(message, missing)| AttemptEnd::Unavailable { message, missing }),
