@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Signal, getpid, set_dumpable_behavior};
 use rustix::process::{Gid, Uid};
+use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::filter::Filters;
@@ -56,22 +57,22 @@ pub(super) fn live(room: &Room, order: &Order, filters: &Filters, streams: Strea
     if let Err(fault) = make(room, order, &mut keeper, &stamps) {
         fail(fault);
     }
-    let job = match sys::fork(0) {
-        Ok(Some(job)) => job,
-        Ok(None) => {
-            let Err(fault) = payload::become_job(room, order, filters, &streams, &stamps);
-            fail(fault)
-        }
+    let become_job = || {
+        let Err(fault) = payload::become_job(room, order, filters, &streams, &stamps);
+        fail(fault)
+    };
+    let job = match sys::borrow(become_job) {
+        Ok(job) => job,
         Err(error) => fail(Fault::at(Stage::Exec)(error)),
     };
     // From here on only the job holds these: what reports faults closes when its program runs.
     drop((faults, streams, stamps));
-    let is_bare = payload::give_up_rights().is_ok() && let_go_of_streams().is_ok();
+    let is_bare = let_go_of_streams().is_ok();
     sys::close_all_but(&[keeper.as_fd(), last_words.as_fd()]);
     if !is_bare || filters.apply_to_first().is_err() {
         sys::end(1);
     }
-    let (status, orphans) = outlive(job.pid.as_raw_pid());
+    let (status, orphans) = outlive(job.as_raw_pid());
     let mut words = [0; WORDS_BYTES];
     words[..4].copy_from_slice(&status.to_le_bytes());
     words[4..].copy_from_slice(&orphans.to_le_bytes());
@@ -110,6 +111,8 @@ fn make(room: &Room, order: &Order, keeper: &mut UnixStream, stamps: &Stamps) ->
         let _ = std::fs::write(format!("/proc/sys/user/max_{kind}_namespaces"), "0");
     }
     root::freeze(lids)?;
+    // The job is started without any, so that there is no moment in which it runs beside somebody mighty.
+    give_up_rights().map_err(Fault::of(Stage::Rights))?;
     stamps.mark(Step::Freeze);
     Ok(())
 }
@@ -122,6 +125,30 @@ fn end_with(keeper: &UnixStream) -> rustix::io::Result<()> {
         0 => Ok(()),
         _ => Err(Errno::SRCH),
     }
+}
+
+/// No capability, now or ever: the sets are emptied, nothing that is executed can fill them.
+fn give_up_rights() -> rustix::io::Result<()> {
+    use rustix::thread;
+    let locked = CapabilitiesSecureBits::NO_ROOT
+        | CapabilitiesSecureBits::NO_ROOT_LOCKED
+        | CapabilitiesSecureBits::NO_SETUID_FIXUP
+        | CapabilitiesSecureBits::NO_SETUID_FIXUP_LOCKED
+        | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE
+        | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED;
+    thread::set_capabilities_secure_bits(locked)?;
+    for number in 0..64 {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        match thread::remove_capability_from_bounding_set(one) {
+            Ok(()) => {}
+            Err(Errno::INVAL) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    thread::clear_ambient_capability_set()?;
+    let none = CapabilitySet::empty();
+    thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+    thread::set_no_new_privs(true)
 }
 
 /// The job's streams end when the job's own ends do.

@@ -98,8 +98,13 @@ fn strange(table: &Table) -> impl Iterator<Item = Call> {
 /// Every bit alone and with others, in every argument that a rule reads, small numbers, what rules name, and whatever.
 fn interesting() -> Vec<[u64; 6]> {
     let named = PERSONALITIES.map(u64::from).into_iter();
-    let named =
-        named.chain(REQUESTS.map(|it| u64::from(it as u32))).chain([0o1777, 0o4755, 0o2755, 0o6777, 0x7E02_0000]);
+    let named = named.chain(REQUESTS.map(|it| u64::from(it as u32))).chain([
+        0o1777,
+        0o4755,
+        0o2755,
+        0o6777,
+        0x7E02_0000,
+    ]);
     let named = named.chain([libc::O_TMPFILE, libc::O_CREAT, libc::O_DIRECTORY].map(|it| it as u64));
     let bits = (0..64).flat_map(|bit| [1 << bit, !(1 << bit), (1 << bit) - 1]);
     let plain: Vec<u64> = (0..64).chain(named).chain(bits).collect();
