@@ -21,7 +21,7 @@ pub(crate) use crate::model::SetupStage as Stage;
 pub(crate) use self::bring::{Barred, Guest, fetch_as, guests, is_there};
 pub(crate) use self::payload::Order;
 pub(crate) use self::spawn::{LastWords, Pipes, enter};
-pub(crate) use self::stamps::{Stamp, Step};
+pub(crate) use self::stamps::{Stamp, Step, Steps};
 
 /// The user and the group that every job has inside.
 const INSIDE_ID: u32 = 1000;

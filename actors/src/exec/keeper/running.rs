@@ -15,7 +15,7 @@ use super::tree::{Grip, Tree, Unkillable};
 use crate::clock::{Moment, moment};
 use crate::exec::alarm::Alarm;
 use crate::exec::frame::{Caps, Plan, Report, Setup};
-use crate::exec::sandbox::{LastWords, Stamp};
+use crate::exec::sandbox::{LastWords, Step, Steps};
 use crate::exec::spooling::SpoolFolder;
 use crate::exec::sys;
 use crate::model::{AttemptEnd, AttemptId, Captured, Exit, InputMode, Stream, Usage};
@@ -56,7 +56,7 @@ pub(crate) struct Running {
     streams: [Intake; 2],
     far_ends: Option<FarEnds>,
     last_words: Option<LastWords>,
-    steps: Vec<Stamp>,
+    steps: Steps,
     hold: Hold,
     host_network: bool,
     folder: SpoolFolder,
@@ -84,8 +84,12 @@ impl Running {
         };
         let attempt = plan.attempt;
         let hold = Hold::prepare(&plan, setup).map_err(|failure| not_started(attempt, failure))?;
+        let prepared = (Step::Groups, u32::try_from(started.elapsed_us()).unwrap_or(u32::MAX));
         match launch(&plan, setup, null_input, hold.group()) {
-            Ok(launched) => Ok(Self::new(plan, setup.caps, launched, started, folder, grip, hold)),
+            Ok(launched) => {
+                let steps = Steps::new(started, prepared, &launched.steps);
+                Ok(Self::new(plan, setup.caps, launched, steps, folder, grip, hold))
+            }
             Err(failure) => {
                 // The next job finds what cannot be removed now.
                 drop(hold.release());
@@ -98,12 +102,13 @@ impl Running {
         plan: Plan,
         caps: Caps,
         launched: Launched,
-        started: Moment,
+        steps: Steps,
         folder: SpoolFolder,
         grip: Grip,
         hold: Hold,
     ) -> Self {
         sys::child_died(); // Forgets the last job's.
+        let started = steps.began();
         let feed = launched.stdin.map(|pipe| match plan.input {
             InputMode::Inline(bytes) => Feed::new(pipe, bytes, true),
             InputMode::Null | InputMode::Streamed => Feed::new(pipe, Vec::new(), false),
@@ -127,7 +132,7 @@ impl Running {
             streams: [intake(Stream::Stdout, launched.stdout), intake(Stream::Stderr, launched.stderr)],
             far_ends: Some(launched.far_ends),
             last_words: launched.last_words,
-            steps: launched.steps,
+            steps,
             hold,
             host_network: plan.host_network,
             folder,
@@ -280,6 +285,7 @@ impl Running {
                 wall_us = self.started.elapsed_us();
             }
         }
+        self.steps.mark(Step::Gone);
         self.drain(scratch, gone);
         self.report(wall_us, unkillable.as_ref())
     }
@@ -306,7 +312,7 @@ impl Running {
         }
     }
 
-    fn report(self, wall_us: u64, unkillable: Option<&Unkillable>) -> Ended {
+    fn report(mut self, wall_us: u64, unkillable: Option<&Unkillable>) -> Ended {
         let mut usage = Usage { wall_us, ..self.tree.usage() };
         let roomed = self.last_words.is_some();
         let exit = match self.last_words.as_ref().map(LastWords::read) {
@@ -321,6 +327,7 @@ impl Running {
         self.hold.add_to(&mut usage);
         let end = self.end_of(exit, &usage, unkillable);
         let (limits, group_failed) = self.hold.release();
+        self.steps.mark(Step::Released);
         let mut folder = self.folder;
         let [stdout, stderr] = self.streams;
         let stdout = stdout.capture.finish(&mut folder);
@@ -339,7 +346,7 @@ impl Running {
             roomed,
             host_network: self.host_network,
             limits,
-            steps: self.steps,
+            steps: self.steps.into_stamps(),
         };
         Ended { report, slot_failed: unkillable.map(Unkillable::to_string).or(group_failed) }
     }
