@@ -84,7 +84,7 @@ fn what_rooms_cost_is_told_step_by_step() {
     let names: Vec<_> = steps.iter().map(|step| step["step"].as_str().unwrap()).collect();
     assert_eq!(
         (names.first(), names.last(), names.len()),
-        (Some(&"namespaces"), Some(&"exec"), 14),
+        (Some(&"control groups"), Some(&"output, counts, end of its groups"), 17),
         "{json}"
     );
     let sum: f64 = steps.iter().map(|step| step["p50_us"].as_f64().unwrap()).sum();

@@ -70,12 +70,10 @@ impl Home {
         self.path.join(SCRATCH)
     }
 
-    /// Removes it with everything in it.
-    ///
-    /// # Errors
-    /// It is not empty in time.
-    pub(crate) fn remove(self) -> io::Result<()> {
-        remove_at(&self.path)
+    /// Removes it with everything in it; why that cannot be.
+    pub(crate) fn remove(self) -> Option<String> {
+        let failed = remove_at(&self.path).err();
+        failed.map(|error| format!("the job's folder {} cannot be removed: {error}", self.path.display()))
     }
 
     /// The folder that it starts in.

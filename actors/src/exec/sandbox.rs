@@ -8,6 +8,7 @@ mod handover;
 mod init;
 mod lite;
 mod payload;
+mod rights;
 mod root;
 mod spawn;
 mod stamps;
@@ -25,7 +26,7 @@ pub(crate) use self::bring::{Barred, Guest, fetch_as, find, guests, is_there};
 pub(crate) use self::lite::{Fence, confine};
 pub(crate) use self::payload::Order;
 pub(crate) use self::spawn::{LastWords, Pipes, enter};
-pub(crate) use self::stamps::{Stamp, Step};
+pub(crate) use self::stamps::{Stamp, Step, Steps};
 
 /// The user and the group that every job has inside.
 const INSIDE_ID: u32 = 1000;

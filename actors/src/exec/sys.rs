@@ -2,6 +2,8 @@
 //! namespaces, becoming a program. It decides nothing.
 #![allow(unsafe_code)]
 
+mod borrow;
+
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
@@ -10,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::Pid;
 
+pub(crate) use self::borrow::borrow;
 use crate::model::Exit;
 
 /// What a look for dead children found.

@@ -53,7 +53,7 @@ impl Talk {
                 None => {}
             }
             let line = self.line.as_mut().ok_or(ErrorKind::NotConnected)?;
-            match line.read(&mut piece)? {
+            match read(line, &mut piece)? {
                 0 => return Err(ErrorKind::UnexpectedEof.into()),
                 got => self.inbox.push(&piece[..got]),
             }
@@ -71,5 +71,44 @@ impl Drop for Talk {
         // It ends with its lifeline.
         drop(self.line.take());
         let _ = self.child.wait();
+    }
+}
+
+/// The kernel begins no read anew that has a time limit, whichever signal broke it off.
+fn read(line: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match line.read(piece) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Interrupted(u32);
+
+    impl Read for Interrupted {
+        fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+            match self.0.checked_sub(1) {
+                Some(left) => {
+                    self.0 = left;
+                    Err(ErrorKind::Interrupted.into())
+                }
+                None => {
+                    piece[0] = 7;
+                    Ok(1)
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_signal_does_not_end_a_conversation() {
+        let mut piece = [0; 2];
+        assert_eq!(read(&mut Interrupted(2), &mut piece).unwrap(), 1);
+        assert_eq!(piece, [7, 0]);
     }
 }

@@ -17,7 +17,7 @@ use crate::exec::cgroup::Group;
 use crate::exec::frame::{Plan, Setup};
 use crate::exec::home::Home;
 use crate::exec::sandbox::{LastWords, Stage, Stamp};
-use crate::model::{CommandLine, Confinement, InputMode};
+use crate::model::{AttemptEnd, CommandLine, Confinement, InputMode};
 
 /// A process that was started, with our ends of its pipes, which never block.
 #[derive(Debug)]
@@ -52,6 +52,21 @@ pub(crate) enum FarEnds {
 pub(crate) struct SpawnFailure {
     pub(crate) message: String,
     pub(crate) blame: Blame,
+}
+
+impl SpawnFailure {
+    /// The end of an attempt that came to nothing so.
+    pub(crate) fn into_end(self) -> AttemptEnd {
+        let message = self.message;
+        match self.blame {
+            Blame::Program(shell_code) => AttemptEnd::SpawnError { message, shell_code },
+            Blame::Room(stage) => AttemptEnd::SandboxError { message, stage },
+            Blame::Node(layer) => {
+                let missing = layer.into_iter().map(str::to_owned).collect();
+                AttemptEnd::Unavailable { message, missing }
+            }
+        }
+    }
 }
 
 /// Whose fault it was.

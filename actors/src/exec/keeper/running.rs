@@ -11,14 +11,14 @@ use super::feed::Feed;
 use super::harvest::Harvest;
 use super::hold::Hold;
 use super::intake::Intake;
-use super::launch::{Blame, FarEnds, Launched, NullInput, SpawnFailure, launch};
+use super::launch::{FarEnds, Launched, NullInput, SpawnFailure, launch};
 use super::tree::{Grip, Tree, Unkillable};
 use crate::clock::{Moment, moment};
 use crate::exec::alarm::Alarm;
 use crate::exec::cgroup::Readings;
 use crate::exec::frame::{Caps, Plan, Report, Setup};
 use crate::exec::home::Home;
-use crate::exec::sandbox::{LastWords, Stamp};
+use crate::exec::sandbox::{LastWords, Step, Steps};
 use crate::exec::spooling::SpoolFolder;
 use crate::exec::sys;
 use crate::model::{AttemptEnd, AttemptId, Captured, Confinement, Exit, InputMode, Stream, Usage};
@@ -59,7 +59,7 @@ pub(crate) struct Running {
     streams: [Intake; 2],
     far_ends: Option<FarEnds>,
     last_words: Option<LastWords>,
-    steps: Vec<Stamp>,
+    steps: Steps,
     hold: Hold,
     confinement: Confinement,
     host_network: bool,
@@ -90,8 +90,12 @@ impl Running {
         };
         let attempt = plan.attempt;
         let hold = Hold::prepare(&plan, setup).map_err(|failure| not_started(attempt, failure))?;
+        let prepared = (Step::Groups, u32::try_from(started.elapsed_us()).unwrap_or(u32::MAX));
         match launch(&plan, setup, null_input, hold.group()) {
-            Ok(launched) => Ok(Self::new(plan, setup.caps, launched, started, folder, grip, hold)),
+            Ok(launched) => {
+                let steps = Steps::new(started, prepared, &launched.steps);
+                Ok(Self::new(plan, setup.caps, launched, steps, folder, grip, hold))
+            }
             Err(failure) => {
                 // The next job finds what cannot be removed now.
                 drop(hold.release());
@@ -104,12 +108,13 @@ impl Running {
         plan: Plan,
         caps: Caps,
         launched: Launched,
-        started: Moment,
+        steps: Steps,
         folder: SpoolFolder,
         grip: Grip,
         hold: Hold,
     ) -> Self {
         sys::child_died(); // Forgets the last job's.
+        let started = steps.began();
         let feed = launched.stdin.map(|pipe| match plan.input {
             InputMode::Inline(bytes) => Feed::new(pipe, bytes, true),
             InputMode::Null | InputMode::Streamed => Feed::new(pipe, Vec::new(), false),
@@ -133,7 +138,7 @@ impl Running {
             streams: [intake(Stream::Stdout, launched.stdout), intake(Stream::Stderr, launched.stderr)],
             far_ends: Some(launched.far_ends),
             last_words: launched.last_words,
-            steps: launched.steps,
+            steps,
             hold,
             confinement: plan.confinement,
             host_network: plan.host_network,
@@ -289,6 +294,7 @@ impl Running {
                 wall_us = self.started.elapsed_us();
             }
         }
+        self.steps.mark(Step::Gone);
         self.drain(scratch, gone);
         self.report(wall_us, unkillable.as_ref())
     }
@@ -315,7 +321,7 @@ impl Running {
         }
     }
 
-    fn report(self, wall_us: u64, unkillable: Option<&Unkillable>) -> Ended {
+    fn report(mut self, wall_us: u64, unkillable: Option<&Unkillable>) -> Ended {
         let mut usage = Usage { wall_us, ..self.tree.usage() };
         let exit = match self.last_words.as_ref().map(LastWords::read) {
             None => self.tree.exit(),
@@ -333,9 +339,9 @@ impl Running {
         // Who could not be killed could still change what is read.
         let harvest = self.harvest.filter(|_| unkillable.is_none());
         let artifacts = harvest.map(|harvest| harvest.bring_in(&mut folder)).unwrap_or_default();
-        let home_failed = self.home.filter(|_| unkillable.is_none()).and_then(|home| home.remove().err());
-        let home_failed = home_failed.map(|error| format!("the job's folder cannot be removed: {error}"));
+        let home_failed = self.home.filter(|_| unkillable.is_none()).and_then(Home::remove);
         let (limits, group_failed) = self.hold.release();
+        self.steps.mark(Step::Released);
         let [stdout, stderr] = self.streams;
         let stdout = stdout.capture.finish(&mut folder);
         let stderr = stderr.capture.finish(&mut folder);
@@ -354,7 +360,7 @@ impl Running {
             confinement: self.confinement,
             host_network: self.host_network,
             limits,
-            steps: self.steps,
+            steps: self.steps.into_stamps(),
             artifacts,
         };
         Ended { report, slot_failed: unkillable.map(Unkillable::to_string).or(group_failed).or(home_failed) }
@@ -380,16 +386,5 @@ impl Running {
 }
 
 fn not_started(attempt: AttemptId, failure: SpawnFailure) -> Box<Report> {
-    let message = failure.message;
-    Box::new(Report::not_started(
-        attempt,
-        match failure.blame {
-            Blame::Program(shell_code) => AttemptEnd::SpawnError { message, shell_code },
-            Blame::Room(stage) => AttemptEnd::SandboxError { message, stage },
-            Blame::Node(layer) => {
-                let missing = layer.into_iter().map(str::to_owned).collect();
-                AttemptEnd::Unavailable { message, missing }
-            }
-        },
-    ))
+    Box::new(Report::not_started(attempt, failure.into_end()))
 }

@@ -21,8 +21,14 @@ pub(crate) fn shelter(plan: &Plan, setup: &Setup, group: Option<&Group>) -> Resu
             message: format!("the job's own folder could not be made: {error}"),
             blame: Blame::Room(Stage::Folder),
         })?;
-    let started = start(plan, setup, group, &home);
-    started.map(|launched| Launched { home: Some(home), ..launched })
+    match start(plan, setup, group, &home) {
+        Ok(launched) => Ok(Launched { home: Some(home), ..launched }),
+        Err(failure) => {
+            // What cannot be removed is told by the next job that needs the place.
+            let _ = home.remove();
+            Err(failure)
+        }
+    }
 }
 
 fn start(plan: &Plan, setup: &Setup, group: Option<&Group>, home: &Home) -> Result<Launched, SpawnFailure> {

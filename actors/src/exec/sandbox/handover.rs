@@ -32,12 +32,19 @@ pub(super) fn give(keeper: &UnixStream) -> Result<(), Errno> {
 pub(super) fn take(first: &UnixStream) -> Result<OwnedFd, Errno> {
     let mut word = [0];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut message = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    recvmsg(first, &mut [IoSliceMut::new(&mut word)], &mut message, flags)?;
-    let mut folders = message.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(folders) => Some(folders),
-        _ => None,
-    });
-    folders.next().and_then(|mut folders| folders.next()).ok_or(Errno::BADMSG)
+    loop {
+        let mut message = RecvAncillaryBuffer::new(&mut space);
+        if recvmsg(first, &mut [IoSliceMut::new(&mut word)], &mut message, flags)?.bytes == 0 {
+            return Err(Errno::BADMSG);
+        }
+        let mut folders = message.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(folders) => Some(folders),
+            _ => None,
+        });
+        // What comes before it is a word that root has not waited for.
+        if let Some(folder) = folders.next().and_then(|mut folders| folders.next()) {
+            return Ok(folder);
+        }
+    }
 }

@@ -14,7 +14,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use super::filter::Filters;
 use super::spawn::Streams;
 use super::stamps::{Stamps, Step};
-use super::{Fault, HOME, INSIDE_ID, Order, Room, Stage, handover, payload, root, unpack};
+use super::{Fault, HOME, INSIDE_ID, Order, Room, Stage, handover, payload, rights, root, unpack};
 use crate::exec::cgroup::Doors;
 use crate::exec::sys;
 use crate::model::Exit;
@@ -56,22 +56,22 @@ pub(super) fn live(room: &Room, order: &Order, filters: &Filters, streams: Strea
     if let Err(fault) = make(room, order, &mut keeper, &stamps) {
         fail(fault);
     }
-    let job = match sys::fork(0) {
-        Ok(Some(job)) => job,
-        Ok(None) => {
-            let Err(fault) = payload::become_job(room, order, filters, &streams, &stamps);
-            fail(fault)
-        }
+    let become_job = || {
+        let Err(fault) = payload::become_job(room, order, filters, &streams, &stamps);
+        fail(fault)
+    };
+    let job = match sys::borrow(become_job) {
+        Ok(job) => job,
         Err(error) => fail(Fault::at(Stage::Exec)(error)),
     };
     // From here on only the job holds these: what reports faults closes when its program runs.
     drop((faults, streams, stamps));
-    let is_bare = payload::give_up_rights().is_ok() && let_go_of_streams().is_ok();
+    let is_bare = let_go_of_streams().is_ok();
     sys::close_all_but(&[keeper.as_fd(), last_words.as_fd()]);
     if !is_bare || filters.apply_to_first().is_err() {
         sys::end(1);
     }
-    let (status, orphans) = outlive(job.pid.as_raw_pid());
+    let (status, orphans) = outlive(job.as_raw_pid());
     let mut words = [0; WORDS_BYTES];
     words[..4].copy_from_slice(&status.to_le_bytes());
     words[4..].copy_from_slice(&orphans.to_le_bytes());
@@ -113,6 +113,8 @@ fn make(room: &Room, order: &Order, keeper: &mut UnixStream, stamps: &Stamps) ->
         let _ = std::fs::write(format!("/proc/sys/user/max_{kind}_namespaces"), "0");
     }
     root::freeze(lids)?;
+    // The job is started without any, so that there is no moment in which it runs beside somebody mighty.
+    rights::give_up().map_err(Fault::of(Stage::Rights))?;
     stamps.mark(Step::Freeze);
     Ok(())
 }

@@ -14,7 +14,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::filter::{self, Filters};
 use super::spawn::{Pipes, Streams, hear};
-use super::{Fault, Guest, Order, Room, Stage, belt, payload, unpack};
+use super::{Fault, Guest, Order, Room, Stage, belt, payload, rights, unpack};
 use crate::exec::cgroup::Group;
 use crate::exec::sys::{self, Forked};
 
@@ -99,7 +99,7 @@ fn become_job(
     payload::limit_all(fence.room).map_err(&limits)?;
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     sys::leave_keyring();
-    payload::shed_rights();
+    rights::shed();
     if let Some((user, group)) = fence.user {
         let ids = Fault::of(Stage::Ids);
         let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
@@ -112,7 +112,7 @@ fn become_job(
     if getppid() != Some(keeper) {
         return Err(Fault::new(Stage::Silent, Errno::SRCH.raw_os_error()));
     }
-    payload::stay_without_rights().map_err(Fault::of(Stage::Rights))?;
+    rights::stay_without().map_err(Fault::of(Stage::Rights))?;
     unpack::write(order.files, fence.home)?;
     rustix::process::chdir(&order.folder).map_err(Fault::of(Stage::Folder))?;
     belt::fence(fence).map_err(|errno| Fault::new(Stage::Landlock, errno))?;

@@ -7,7 +7,6 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, setrlimit};
-use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
 use super::belt;
 use super::bring::Guest;
@@ -100,7 +99,6 @@ pub(super) fn become_job(
     limit_all(room).map_err(&limits)?;
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     rustix::process::chdir(&order.folder).map_err(Fault::of(Stage::Folder))?;
-    give_up_rights().map_err(Fault::of(Stage::Rights))?;
     stamps.mark(Step::Limits);
     if room.has_landlock {
         let own = ["/job", "/tmp", "/dev/shm"].into_iter();
@@ -154,46 +152,4 @@ pub(super) fn take_streams(streams: &Streams) -> rustix::io::Result<()> {
     }
     rustix::stdio::dup2_stdout(&streams.stdout)?;
     rustix::stdio::dup2_stderr(&streams.stderr)
-}
-
-/// No capability, now or ever: the sets are emptied, nothing that is executed can fill them.
-pub(super) fn give_up_rights() -> rustix::io::Result<()> {
-    bar_rights()?;
-    stay_without_rights()
-}
-
-/// What can be barred is. Outside of a room a process may lack the right to bar anything, and the only way back to rights
-/// is then barred by [`stay_without_rights`] alone.
-pub(super) fn shed_rights() {
-    let _ = bar_rights();
-}
-
-/// No user is mighty by itself, and no right can be had that is not there now.
-fn bar_rights() -> rustix::io::Result<()> {
-    use rustix::thread;
-    let locked = CapabilitiesSecureBits::NO_ROOT
-        | CapabilitiesSecureBits::NO_ROOT_LOCKED
-        | CapabilitiesSecureBits::NO_SETUID_FIXUP
-        | CapabilitiesSecureBits::NO_SETUID_FIXUP_LOCKED
-        | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE
-        | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED;
-    thread::set_capabilities_secure_bits(locked)?;
-    for number in 0..64 {
-        let one = CapabilitySet::from_bits_retain(1 << number);
-        match thread::remove_capability_from_bounding_set(one) {
-            Ok(()) => {}
-            Err(Errno::INVAL) => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// The sets are emptied, and no program that is executed brings anything into them.
-pub(super) fn stay_without_rights() -> rustix::io::Result<()> {
-    use rustix::thread;
-    thread::clear_ambient_capability_set()?;
-    let none = CapabilitySet::empty();
-    thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
-    thread::set_no_new_privs(true)
 }

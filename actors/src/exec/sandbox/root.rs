@@ -90,14 +90,9 @@ pub(super) fn freeze(lids: Vec<(&str, OwnedFd)>) -> Result<(), Fault> {
         attach_to(&same, CWD, path).map_err(Fault::of(Stage::Proc))?;
     }
     let fault = Fault::of(Stage::Pivot);
-    for (path, attributes) in [
-        ("/dev", MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOEXEC),
-        ("/", MountAttrFlags::MOUNT_ATTR_RDONLY),
-    ] {
-        let mount = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(&fault)?;
-        sys::restrict_mount(mount.as_fd(), u64::from(attributes.bits())).map_err(Fault::at(Stage::Pivot))?;
-    }
-    Ok(())
+    let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(&fault)?;
+    let read_only = u64::from(MountAttrFlags::MOUNT_ATTR_RDONLY.bits());
+    sys::restrict_mount(root.as_fd(), read_only).map_err(Fault::at(Stage::Pivot))
 }
 
 /// Read-only copies of places that are to be closed. To be made while there may still be mounts that are nowhere, which
@@ -256,7 +251,7 @@ fn furnish(
     for (name, text) in synthesised(hostname) {
         file(root, &format!("etc/{name}"), &text)?;
     }
-    place(root, "dev", &tmpfs(64 << 10, 64, 0o755, MountAttrFlags::MOUNT_ATTR_NOSUID)?)?;
+    folder(root, "dev")?;
     for (name, thing) in devices {
         put(root, &format!("dev/{name}"), thing)?;
     }

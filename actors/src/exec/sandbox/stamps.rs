@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Moment, moment};
 
-/// What has just been done, in the order in which it is. The number travels through a pipe.
+/// What has just been done. The number travels through a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub(crate) enum Step {
@@ -25,10 +25,13 @@ pub(crate) enum Step {
     Landlock = 12,
     Filter = 13,
     Exec = 14,
+    Groups = 15,
+    Gone = 16,
+    Released = 17,
 }
 
 impl Step {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 17] = [
         Self::Namespaces,
         Self::Users,
         Self::Ids,
@@ -43,6 +46,9 @@ impl Step {
         Self::Landlock,
         Self::Filter,
         Self::Exec,
+        Self::Groups,
+        Self::Gone,
+        Self::Released,
     ];
 
     /// For people.
@@ -56,18 +62,59 @@ impl Step {
             Self::Proc => "its /proc",
             Self::Pivot => "leaving the host's root",
             Self::Network => "loopback and name",
-            Self::Freeze => "locks",
+            Self::Freeze => "locks, rights",
             Self::Fork => "fork of the job",
-            Self::Limits => "streams, limits, rights",
+            Self::Limits => "streams, limits",
             Self::Landlock => "Landlock",
             Self::Filter => "filters of system calls",
             Self::Exec => "exec",
+            Self::Groups => "control groups",
+            Self::Gone => "the job's life, and the end of its room",
+            Self::Released => "output, counts, end of its groups",
         }
     }
 }
 
 /// A step and the microseconds from the beginning to its end.
 pub(crate) type Stamp = (Step, u32);
+
+/// What a room has come through so far, from the moment at which its keeper began with it.
+#[derive(Debug)]
+pub(crate) struct Steps {
+    began: Moment,
+    stamps: Vec<Stamp>,
+}
+
+impl Steps {
+    /// What was done until the making of its room began, then what was marked in there. Nothing where nobody measures.
+    pub(crate) fn new(began: Moment, before: Stamp, made: &[Stamp]) -> Self {
+        let later = |(step, at): &Stamp| (*step, at.saturating_add(before.1));
+        let stamps = match made {
+            [] => Vec::new(),
+            made => std::iter::once(before).chain(made.iter().map(later)).collect(),
+        };
+        Self { began, stamps }
+    }
+
+    pub(crate) fn began(&self) -> Moment {
+        self.began
+    }
+
+    /// That a step is done, where others were marked before.
+    pub(crate) fn mark(&mut self, step: Step) {
+        if !self.stamps.is_empty() {
+            self.stamps.push((step, micros(self.began)));
+        }
+    }
+
+    pub(crate) fn into_stamps(self) -> Vec<Stamp> {
+        self.stamps
+    }
+}
+
+fn micros(since: Moment) -> u32 {
+    u32::try_from(since.elapsed_us()).unwrap_or(u32::MAX)
+}
 
 const BYTES: usize = 5;
 
@@ -89,7 +136,7 @@ impl Stamps {
     /// That a step is done.
     pub(super) fn mark(&self, step: Step) {
         if let Some(pipe) = &self.pipe {
-            let [a, b, c, d] = u32::try_from(self.began.elapsed_us()).unwrap_or(u32::MAX).to_le_bytes();
+            let [a, b, c, d] = micros(self.began).to_le_bytes();
             let _ = rustix::io::write(pipe, &[step as u8, a, b, c, d]);
         }
     }
@@ -127,5 +174,17 @@ mod tests {
         let (stamps, reader) = Stamps::new(false);
         stamps.mark(Step::Exec);
         assert_eq!(collect(stamps, reader), []);
+        let mut steps = Steps::new(moment(), (Step::Groups, 5), &[]);
+        steps.mark(Step::Gone);
+        assert_eq!(steps.into_stamps(), []);
+    }
+
+    #[test]
+    fn what_the_keeper_does_stands_around_what_is_done_inside() {
+        let mut steps = Steps::new(moment(), (Step::Groups, 5), &[(Step::Exec, u32::MAX), (Step::Fork, 10)]);
+        steps.mark(Step::Gone);
+        let stamps = steps.into_stamps();
+        assert_eq!(stamps[..3], [(Step::Groups, 5), (Step::Exec, u32::MAX), (Step::Fork, 15)]);
+        assert_eq!((stamps.len(), stamps[3].0), (4, Step::Gone));
     }
 }

@@ -2,6 +2,7 @@
 //! stacked as the kernel stacks them. Only there are those still written down.
 
 use seccompiler::sock_filter;
+use serde_json::{Value, json};
 
 use super::flat::tests::{Call, run};
 use super::*;
