@@ -42,7 +42,8 @@ echo "processes: $#"
 [ -e "$SECRET" ] && echo "secret: seen" || echo "secret: hidden"
 (: > /usr/.callboard) && echo "usr: written" || echo "usr: closed"
 (echo x > /proc/self/comm) && echo "comm: written" || echo "comm: closed"
-(while :; do :; done) & sleep 0.07; kill $!; wait $!
+spin() { while :; do :; done; }
+spin & a=$!; spin & b=$!; spin & sleep 0.07; kill $a $b $!; wait
 (n=0; while [ $n -lt 12 ]; do sleep 1 & n=$((n+1)); done)
 echo "told: all"
 exec dd if=/dev/zero of=/dev/null bs=64M count=1
