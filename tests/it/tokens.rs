@@ -188,13 +188,14 @@ fn what_a_revoked_token_follows_or_waits_for_ends() {
 }
 
 /// What a caller may ask of a job, for every route and method that names one: (route, method, query, body).
-const VERBS: [(Route, &str, &str); 10] = [
+const VERBS: [(Route, &str, &str); 11] = [
     (Route::Job, "GET", ""),
     (Route::Job, "HEAD", ""),
     (Route::V1Job, "GET", ""),
     (Route::V1Job, "HEAD", ""),
     (Route::V1Job, "GET", "?wait=5m"),
     (Route::V1Logs, "GET", "?follow=true"),
+    (Route::V1Artifacts, "GET", "?path=a"),
     (Route::V1Stdin, "PUT", "?end=true"),
     (Route::V1Cancel, "POST", ""),
     (Route::V1Retry, "POST", ""),

@@ -17,12 +17,13 @@ use crate::model::{
     RoomFacts, Tier,
 };
 
-/// Longest that a canary may take, in milliseconds: its room is to be made, and a few dozen processes to be started.
-const PATIENCE_MS: u64 = 15_000;
+/// Longest that a canary may take, in milliseconds: its room is to be made, and a few dozen processes to be started, on a
+/// slow machine and with less than half of a processor.
+const PATIENCE_MS: u64 = 30_000;
 const MEMORY_BYTES: u64 = 16 << 20;
 const PROCESSES: u32 = 8;
 /// So little that a moment's work uses it up.
-const CPU_MILLIS: u32 = 300;
+const CPU_MILLIS: u32 = 400;
 /// The periods in which the kernel counts CPU time out.
 const CPU_PERIOD_US: u64 = 100_000;
 /// The layer that is the keeper's, and not the room's.
@@ -44,7 +45,8 @@ echo "processes: $#"
 [ -e "$SECRET" ] && echo "secret: seen" || echo "secret: hidden"
 (: > /usr/.callboard) && echo "usr: written" || echo "usr: closed"
 (echo x > /proc/self/comm) && echo "comm: written" || echo "comm: closed"
-(while :; do :; done) & sleep 0.06; kill $!; wait $!
+spin() { while :; do :; done; }
+spin & a=$!; spin & b=$!; spin & sleep 0.07; kill $a $b $!; wait
 (n=0; while [ $n -lt 12 ]; do sleep 1 & n=$((n+1)); done)
 echo "told: all"
 exec dd if=/dev/zero of=/dev/null bs=64M count=1
@@ -63,22 +65,29 @@ pub(super) fn look(keeper: Option<&KeeperProgram>, setup: Setup, obstacles: &[Ob
         lite::look(keeper, setup, &host, &mut facts);
     }
     facts.layers.extend(keeper.map(layer_of));
-    if facts
-        .layers
-        .iter()
-        .any(|layer| OF_FULL.contains(&layer.name) && layer.state == LayerState::Unavailable)
-    {
-        for Obstacle { why, fix } in obstacles {
-            facts.degraded_because.push(format!("control groups: {why}"));
-            let fix = fix.clone().unwrap_or_else(|| fix_for_groups(&host));
+    if OF_FULL.into_iter().any(|name| facts.lacks(name)) {
+        let why = obstacles.iter().map(|it| format!("control groups: {}", it.why));
+        facts.degraded_because.extend(why);
+    }
+    // Whoever is refused a room is told the first line: it must be one that brings rooms.
+    if facts.tier >= Tier::Partial || !facts.fixes.is_empty() {
+        add_fixes(&mut facts, obstacles, &host);
+    }
+    facts.verified_at_ms = Some(clock::now_ms());
+    facts
+}
+
+/// What would help beside rooms.
+fn add_fixes(facts: &mut RoomFacts, obstacles: &[Obstacle], host: &HostFacts) {
+    if OF_FULL.into_iter().any(|name| facts.lacks(name)) {
+        for obstacle in obstacles {
+            let fix = obstacle.fix.clone().unwrap_or_else(|| fix_for_groups(host));
             if !facts.fixes.contains(&fix) {
                 facts.fixes.push(fix);
             }
         }
     }
     facts.fixes.extend(host.no_landlock.as_ref().and_then(NoLandlock::fix));
-    facts.verified_at_ms = Some(clock::now_ms());
-    facts
 }
 
 /// Whether a keeper's program can be changed.
@@ -281,10 +290,13 @@ fn groups(report: &Report, layers: &mut Vec<Layer>) {
         let by = report.limits.iter().find(|limit| limit.resource == resource).and_then(|it| it.enforced_by);
         matches!(by, Some(Enforcer::CgroupV1 | Enforcer::CgroupV2))
     };
-    let (out_of_memory, too_many) = (report.usage.oom_kills > 0, report.usage.process_denials > 0);
+    // What it tries last it may have had no time for.
+    let was_in_time = !matches!(report.end, AttemptEnd::Timeout { .. });
+    let out_of_memory = (was_in_time || report.usage.oom_kills > 0).then_some(report.usage.oom_kills > 0);
+    let too_many = Some(report.usage.process_denials > 0);
     for (name, resource, held, way) in [
-        ("cgroup.memory", Resource::Memory, Some(out_of_memory), "it ran out of memory at its limit"),
-        ("cgroup.pids", Resource::Processes, Some(too_many), "it could start no more processes"),
+        ("cgroup.memory", Resource::Memory, out_of_memory, "it ran out of memory at its limit"),
+        ("cgroup.pids", Resource::Processes, too_many, "it could start no more processes"),
         ("cgroup.cpu", Resource::Cpu, was_held_back(report), "it was held back at its limit of CPU time"),
     ] {
         let (state, why) = match (is_of_group(resource), held) {
@@ -297,7 +309,7 @@ fn groups(report: &Report, layers: &mut Vec<Layer>) {
                 (LayerState::Unavailable, format!("the canary got past it, where it should be that {way}"))
             }
             (true, None) => {
-                (LayerState::Unverified, "the canary had too little of a processor to try".into())
+                (LayerState::Unverified, "the canary could not try: it had too little of a processor".into())
             }
         };
         layers.push(Layer { name, state, why });

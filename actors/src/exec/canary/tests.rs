@@ -1,7 +1,7 @@
 //! What the canary's words and the kernel's counts are worth. No job is run.
 
 use super::*;
-use crate::model::{Captured, Enforcer, Exit, LimitReport, Resource, Tier, Usage};
+use crate::model::{Captured, Enforcer, Exit, LimitReport, Resource, Usage};
 
 const ALL: &str = "CapEff: 0000000000000000\nCapBnd: 0000000000000000\nNoNewPrivs: 1\nSeccomp: 2\n\
     Seccomp_filters: 99\nuser:[1]\npid:[2]\nmnt:[3]\nnet:[4]\nipc:[5]\nuts:[6]\ncgroup:[7]\nprocesses: 2\n\
@@ -96,6 +96,15 @@ fn a_limit_of_cpu_time_is_one_when_the_kernel_has_held_the_canary_back() {
 }
 
 #[test]
+fn a_canary_that_ran_out_of_time_has_not_got_past_the_limit_that_it_would_have_tried_last() {
+    let end = AttemptEnd::Timeout { limit_ms: 1, exit: Exit::Signal { number: 9, core_dumped: false } };
+    let slow = judge(Ok(Report { end, ..report(ALL, 0, 1) }), &HostFacts::default(), ALL_CONTROLS);
+    assert_eq!((slow.tier, layer(&slow, "cgroup.memory").0), (Tier::Full, LayerState::Unverified));
+    let quick = judge(Ok(report(ALL, 0, 1)), &HostFacts::default(), ALL_CONTROLS);
+    assert_eq!(layer(&quick, "cgroup.memory").0, LayerState::Unavailable);
+}
+
+#[test]
 fn without_rooms_groups_that_do_their_work_are_not_told_to_be_missing() {
     let failed = |controls| judge(Err("no rooms".into()), &HostFacts::default(), controls);
     let facts = failed(ALL_CONTROLS);
@@ -128,4 +137,24 @@ fn landlock_that_is_not_there_is_told_with_its_reason() {
     assert_eq!(facts.tier, Tier::Full);
     let (state, why) = layer(&facts, "landlock");
     assert!(state == LayerState::Unavailable && why.contains("booted without it"), "{why}");
+}
+
+#[test]
+fn each_obstacle_has_its_own_line_that_helps() {
+    let obstacle = |why: &str, fix: Option<&str>| Obstacle { why: why.into(), fix: fix.map(str::to_owned) };
+    let host = HostFacts {
+        uid: 1000,
+        no_landlock: Some(NoLandlock::SwitchedOff("yama".into())),
+        ..HostFacts::default()
+    };
+    let obstacles = [obstacle("a", Some("do this")), obstacle("b", None), obstacle("c", None)];
+    let mut ungrouped = report(ALL, 0, 0);
+    ungrouped.limits.clear();
+    let mut facts = judge(Ok(ungrouped), &host, Controls::default());
+    add_fixes(&mut facts, &obstacles, &host);
+    let scope = "systemd-run --user --scope -p Delegate=yes callboard serve";
+    assert_eq!(facts.fixes, ["do this", scope, "lsm=landlock,yama on the kernel's command line"]);
+    let mut full = judge(Ok(report(ALL, 1, 1)), &HostFacts::default(), ALL_CONTROLS);
+    add_fixes(&mut full, &obstacles, &HostFacts::default());
+    assert_eq!(full.fixes, [""; 0], "nothing is missing");
 }
