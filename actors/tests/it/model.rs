@@ -1,5 +1,6 @@
 //! Properties of the model: whatever happens, in whatever order, these hold.
 
+mod bounds;
 mod rules;
 mod shapes;
 mod transitions;
