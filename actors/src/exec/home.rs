@@ -214,7 +214,7 @@ mod tests {
         }
         fs::create_dir_all(work.join("shut/in")).unwrap();
         for name in ["shut/in", "shut", ""] {
-            fs::set_permissions(work.join(name), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(work.join(name), fs::Permissions::from_mode(0o000)).unwrap();
         }
         drop(home);
         // Made anew where another one was left.

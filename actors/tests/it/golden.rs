@@ -49,6 +49,7 @@ fn reports_from_before_stages_are_still_read() {
     }
 }
 
+<<<<<<< HEAD
 /// Nodes that keep no artifacts.
 #[test]
 fn reports_from_before_artifacts_are_still_read() {
@@ -56,6 +57,18 @@ fn reports_from_before_artifacts_are_still_read() {
     let report: Report = serde_json::from_str(sample).expect("the sample can still be read");
     assert_eq!(report.finished.len(), 8);
     assert!(report.finished.iter().all(|result| result.artifacts.is_empty()));
+=======
+/// Nodes that do not tell whether all of a job was killed at once.
+#[test]
+fn reports_from_before_whole_kills_are_still_read() {
+    let sample = include_str!("golden/report_before_whole_kills.json");
+    let report: Report = serde_json::from_str(sample).expect("the sample can still be read");
+    let whole = report.finished.iter().filter_map(|result| match result.end {
+        AttemptEnd::OutOfMemory { whole, .. } => Some(whole),
+        _ => None,
+    });
+    assert_eq!(whole.collect::<Vec<_>>(), [false]);
+>>>>>>> h-groups
 }
 
 #[test]
