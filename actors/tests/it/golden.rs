@@ -49,7 +49,6 @@ fn reports_from_before_stages_are_still_read() {
     }
 }
 
-<<<<<<< HEAD
 /// Nodes that keep no artifacts.
 #[test]
 fn reports_from_before_artifacts_are_still_read() {
@@ -57,7 +56,8 @@ fn reports_from_before_artifacts_are_still_read() {
     let report: Report = serde_json::from_str(sample).expect("the sample can still be read");
     assert_eq!(report.finished.len(), 8);
     assert!(report.finished.iter().all(|result| result.artifacts.is_empty()));
-=======
+}
+
 /// Nodes that do not tell whether all of a job was killed at once.
 #[test]
 fn reports_from_before_whole_kills_are_still_read() {
@@ -68,7 +68,6 @@ fn reports_from_before_whole_kills_are_still_read() {
         _ => None,
     });
     assert_eq!(whole.collect::<Vec<_>>(), [false]);
->>>>>>> h-groups
 }
 
 #[test]
