@@ -125,6 +125,7 @@ fn a_job_sees_and_changes_nothing_but_programs_and_its_own() {
             (format!("ls {keeper}/root/ {keeper}/cwd/ 2>/dev/null | wc -l"), "0\n"),
             (format!("readlink {keeper}/exe {keeper}/fd/0 {keeper}/ns/net | wc -l"), "0\n"),
             ("env | grep -c hunter2".into(), "0\n"),
+            ("cat /proc/self/oom_score_adj".into(), "500\n"),
             ("ls /proc/self/fd | wc -l".into(), "4\n"),
             ("grep -E '^Cap(Inh|Prm|Eff|Amb)' /proc/self/status | grep -vc 0000000000000000".into(), "0\n"),
             (

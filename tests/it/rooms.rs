@@ -104,6 +104,7 @@ fn a_room_shows_nothing_of_the_host_and_of_its_node() {
         assert!(house.said(processes).trim().parse::<u32>().unwrap() <= 3);
         for (command, expected) in [
             ("id -u", "1000\n"),
+            ("cat /proc/self/oom_score_adj", "500\n"),
             ("hostname | cut -c1-4", "job-\n"),
             ("pwd; echo $HOME $USER", "/job\n/job job\n"),
             ("cat /proc/1/environ /proc/1/cmdline 2>/dev/null | wc -c", "0\n"),

@@ -86,6 +86,7 @@ fn make(room: &Room, order: &Order, keeper: &mut UnixStream, stamps: &Stamps) ->
     set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(&ids)?;
     let mut word = [0];
     keeper.write_all(&word).and_then(|()| keeper.read_exact(&mut word)).map_err(Fault::at(Stage::Silent))?;
+    payload::go_first();
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(&ids)?;
     stamps.mark(Step::Users);
     // Only now: the root of the namespace is the group that we are in.

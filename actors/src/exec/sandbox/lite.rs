@@ -9,7 +9,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Gid, Pid, Signal, Uid, getpid, getppid, kill_process};
+use rustix::process::{
+    DumpableBehavior, Gid, Pid, Signal, Uid, getpid, getppid, kill_process, set_dumpable_behavior,
+};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::filter::{self, Filters};
@@ -96,6 +98,9 @@ fn become_job(
     rustix::process::setsid().map_err(&limits)?;
     payload::take_streams(streams).map_err(&limits)?;
     sys::close_all_on_exec();
+    set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(&limits)?;
+    payload::go_first();
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(&limits)?;
     payload::limit_all(fence.room).map_err(&limits)?;
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     sys::leave_keyring();

@@ -126,9 +126,14 @@ pub(super) fn execute(order: &Order) -> Errno {
     refused.unwrap_or(Errno::NOENT)
 }
 
+/// Lets this process, and what it starts, be killed before anything else where memory is short. It must be dumpable: nobody
+/// else may write to its files.
+pub(super) fn go_first() {
+    let _ = std::fs::write("/proc/self/oom_score_adj", FIRST_TO_GO);
+}
+
 /// What this process and what it starts may use, each for itself or as a user.
 pub(super) fn limit_all(room: &Room) -> rustix::io::Result<()> {
-    let _ = std::fs::write("/proc/self/oom_score_adj", FIRST_TO_GO);
     let limits = [
         (Resource::Core, Some(CORE_BYTES)),
         (Resource::Nofile, Some(room.open_files)),
