@@ -317,14 +317,10 @@ fn without_groups_a_plain_process_that_wants_a_limit_is_refused_and_a_room_has_w
     until("it answers", || {
         crate::server::ask(port, "GET", "/readyz", None).is_some_and(|(status, _)| status == 200)
     });
-    let (_, job) =
+    let (status, problem) =
         ask(json!({"command": "true", "isolation": "none", "limits": {"memory_bytes": 64 << 20}})).unwrap();
-    assert_eq!(
-        (&job["status"], &job["reason"]),
-        (&json!("failed"), &json!("isolation_unavailable")),
-        "{job}"
-    );
-    assert!(job["message"].as_str().unwrap().contains("sandbox"), "{job}");
+    assert_eq!((status, &problem["missing"]), (409, &json!(["cgroup.memory"])), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("sandbox"), "{problem}");
     let (_, job) = ask(json!({"command": "ulimit -v", "isolation": "sandbox", "limits": {"memory_bytes": 64 << 20, "cpus": 1}})).unwrap();
     assert_eq!(text(&job), "65536\n", "{job}");
     let had = &job["isolation_effective"];

@@ -223,13 +223,14 @@ fn files_mounts_artifacts_and_limits_are_as_in_a_room_where_that_can_be() {
             let here = hut.ask(json!({"command": "pwd; cat in; touch made && ls", "cwd": path}));
             assert_eq!(said(&here), format!("{path}\ninput\nin\nmade\nnew\n"), "{here}");
         } else {
-            let refused = hut.ask(read_only);
-            assert_eq!(refused["reason"], "isolation_unavailable", "{refused}");
+            let (status, refused) = hut.server.ask("POST", "/v1/jobs", Some(&read_only)).unwrap();
+            assert_eq!((status, &refused["setting"]), (403, &json!("runner.allow_mounts")), "{refused}");
             let elsewhere = hut.ask(json!({"command": "true", "cwd": path}));
             assert!(elsewhere["message"].as_str().unwrap().contains("--allow-mount"), "{elsewhere}");
         }
-        let disk = hut.ask(json!({"command": "true", "limits": {"disk_bytes": 1_048_576}}));
-        assert_eq!(disk["reason"], "isolation_unavailable", "{disk}");
+        let disk = json!({"command": "true", "limits": {"disk_bytes": 1_048_576}});
+        let (status, problem) = hut.server.ask("POST", "/v1/jobs", Some(&disk)).unwrap();
+        assert!(status == 409 && problem["missing"].to_string().contains("root"), "{problem}");
     }
 }
 

@@ -127,9 +127,11 @@ fn what_is_not_allowed_is_refused_with_the_flag_that_allows_it() {
             (&format!("{data}/in"), false, format!("--mount {data}/in:ro")),
             (&format!("{data}/input"), true, "--allow-mount".into()),
         ] {
-            let job = run(&server, "true", json!([{"path": path, "read_only": read_only}]));
-            let message = refusal(&job, "isolation_unavailable");
-            assert!(message.contains(&flag), "{message}");
+            let body = json!({"command": "true", "isolation": "sandbox",
+                "mounts": [{"path": path, "read_only": read_only}]});
+            let (status, problem) = server.ask("POST", "/v1/jobs", Some(&body)).unwrap();
+            assert_eq!((status, &problem["setting"]), (403, &json!("runner.allow_mounts")), "{problem}");
+            assert!(problem["detail"].as_str().unwrap().contains(&flag), "{problem}");
         }
         let job = run(&server, "true", json!([{"path": format!("{data}/out/absent")}]));
         assert!(refusal(&job, "spawn_error").contains("does not exist"), "{job}");

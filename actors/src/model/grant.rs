@@ -1,13 +1,16 @@
 //! What a node gives to a job: what its rooms are worth, what it may give and what the job demands, held against each
 //! other. The node itself decides so before it runs a job, and whoever takes jobs in decides so beforehand.
 
+mod wants;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::isolation::{Confinement, Demands, Network, OF_FULL, OF_LITE, OF_ROOMS, RoomFacts, Tier};
+use super::mounts::AllowedMount;
 use super::spec::{Isolation, JobSpec};
 
 /// What a node's configuration says of isolation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoomPolicy {
     /// What a job that asks for nothing has.
     pub default_isolation: Isolation,
@@ -15,6 +18,8 @@ pub struct RoomPolicy {
     pub min_isolation: Tier,
     /// Whether jobs may have the host's network.
     pub allow_host_network: bool,
+    /// What of its host jobs may have.
+    pub allow_mounts: Vec<AllowedMount>,
 }
 
 /// What a job gets.
@@ -101,6 +106,7 @@ pub fn grant(spec: &JobSpec, policy: &RoomPolicy, facts: &RoomFacts) -> Result<G
         let detail = "this node gives no job its network (setting runner.allow_host_network)".into();
         return Err(IsolationRefusal::forbidden(NETWORK, "runner.allow_host_network", detail));
     }
+    wants::meet(spec, confinement, policy, facts)?;
     Ok(Grant { confinement, host_network })
 }
 

@@ -45,6 +45,7 @@ impl Rooms {
                 default_isolation: config.default_isolation,
                 min_isolation: config.min_isolation,
                 allow_host_network: config.allow_host_network,
+                allow_mounts: config.allow_mounts.clone(),
             })),
             config: config.clone(),
             keeper,
