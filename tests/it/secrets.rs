@@ -96,7 +96,9 @@ fn a_secret_is_nowhere_but_in_the_environment_of_its_job() {
         ask(&server, "GET", "/metrics", None);
     };
     clean("while it waits");
-    assert_eq!(ask(&server, "POST", &format!("/v1/jobs/{blocking}/cancel"), None).status, 202);
+    // It may be over before that is answered.
+    let cancelled = ask(&server, "POST", &format!("/v1/jobs/{blocking}/cancel"), None).status;
+    assert!([200, 202].contains(&cancelled), "{cancelled}");
     until("the job runs", || pids.exists());
     let written = std::fs::read_to_string(&pids).unwrap();
     let [payload, keeper] =
@@ -104,10 +106,10 @@ fn a_secret_is_nowhere_but_in_the_environment_of_its_job() {
     else {
         panic!("{written:?}")
     };
-    assert!(
-        contains(&std::fs::read(format!("/proc/{payload}/environ")).unwrap(), VALUE),
-        "its own environment"
-    );
+    // While it becomes another program it has none.
+    until("its own environment has it", || {
+        contains(&std::fs::read(format!("/proc/{payload}/environ")).unwrap(), VALUE)
+    });
     assert!(!shows_value(keeper), "the keeper");
     clean("while it runs");
     ask(&server, "POST", &format!("{path}/cancel"), None);
