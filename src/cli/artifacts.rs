@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::args::{ArtifactsArgs, Global};
 use super::client::{Client, is_over};
 use super::commands::{print, print_rows};
-use super::exit::{self, CONFLICT, Failure, USAGE};
+use super::exit::{self, CONFLICT, Failure, NO_ANSWER, USAGE};
 use super::many::resolve;
 use super::render::{Cell, Column};
 use super::sink::Sink;
@@ -98,19 +98,38 @@ pub async fn save(client: &Client, id: &str, files: &[FileInfoBody], folder: &Pa
     std::fs::create_dir_all(folder).map_err(|error| fail("", &error))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = open(folder, flags, Mode::empty()).map_err(|error| fail("", &error))?;
+    let mut failed: Option<Failure> = None;
     for file in files {
-        let mut place = Place::new(&root, file).map_err(|errno| fail(&file.path, &in_words(errno)))?;
-        let mut written = Ok(());
-        let read = client.artifact(id, &file.path, async |bytes| {
-            written = place.file.write_all(&bytes);
-            written.is_ok()
-        });
-        let read = read.await;
-        let done = written.map_err(|error| fail(&file.path, &error)).and(read);
-        place.settle(done.is_ok()).map_err(|errno| fail(&file.path, &in_words(errno)))?;
-        done?;
+        let Err(failure) = save_one(client, id, file, &root, &fail).await else { continue };
+        // Those that come after it may be fine; without a server none is.
+        let is_last = failure.code == NO_ANSWER;
+        if let Some(before) = failed.replace(failure) {
+            exit::say(&before.message);
+        }
+        if is_last {
+            break;
+        }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
+}
+
+async fn save_one(
+    client: &Client,
+    id: &str,
+    file: &FileInfoBody,
+    root: &OwnedFd,
+    fail: &impl Fn(&str, &dyn std::fmt::Display) -> Failure,
+) -> Result<(), Failure> {
+    let mut place = Place::new(root, file).map_err(|errno| fail(&file.path, &in_words(errno)))?;
+    let mut written = Ok(());
+    let read = client.artifact(id, &file.path, async |bytes| {
+        written = place.file.write_all(&bytes);
+        written.is_ok()
+    });
+    let read = read.await;
+    let done = written.map_err(|error| fail(&file.path, &error)).and(read);
+    place.settle(done.is_ok()).map_err(|errno| fail(&file.path, &in_words(errno)))?;
+    done
 }
 
 fn in_words(errno: Errno) -> String {

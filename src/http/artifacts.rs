@@ -60,6 +60,8 @@ pub async fn show(door: Visit, request: HttpRequest) -> Result<HttpResponse, Pro
 
 /// No browser shows what a job wrote: it saves it.
 fn attachment(name: String) -> ContentDisposition {
+    // A header takes no control character. Who reads headers of a job's making wants a name, and not that one.
+    let name = name.chars().map(|c| if c.is_control() { '_' } else { c }).collect();
     ContentDisposition {
         disposition: DispositionType::Attachment,
         parameters: vec![DispositionParam::Filename(name)],

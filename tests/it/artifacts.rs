@@ -241,8 +241,16 @@ fn the_command_line_brings_them_home() {
                 if code == 2 { text(&done.stderr).lines().count() } else { 1 }
             );
         }
-        let done = callboard(&["artifacts", "last", "--to", "saved", "-o", "name"]);
-        assert_eq!((done.status.code(), text(&done.stdout)), (Some(0), "tool\n".into()), "{done:?}");
-        assert!(here.join("saved/tool").exists());
+        // A name that no header takes hides no other file.
+        let odd = ["run", "--artifact", "odd", "--artifacts-to", "odd", "--isolation", "sandbox", "--shell"];
+        let script = "mkdir odd; for name in a $(printf 'b\\nb') 'c\033[31m' z; do echo x > odd/\"$name\"; done; echo y > odd/\"$(printf 'n\\nl')\"";
+        let done = callboard(&[&odd[..], &[script]].concat());
+        assert_eq!(done.status.code(), Some(0), "{done:?}");
+        let names = fs::read_dir(here.join("odd/odd")).unwrap().map(|it| it.unwrap().file_name());
+        assert!(names.into_iter().any(|name| name.to_string_lossy() == "n\nl"), "{done:?}");
+        assert!(here.join("odd/odd/z").exists(), "{done:?}");
+        let done = callboard(&["artifacts", "last", "odd/z", "--to", "saved", "-o", "name"]);
+        assert_eq!((done.status.code(), text(&done.stdout)), (Some(0), "odd/z\n".into()), "{done:?}");
+        assert!(here.join("saved/odd/z").exists());
     }
 }

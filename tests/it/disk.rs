@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::process::until;
-use crate::server::{Server, exchange};
+use crate::server::{Launch, Server, exchange};
 use crate::skip::missing;
 
 /// A file system of its own in memory, unmounted in the end.
@@ -198,4 +198,20 @@ fn a_full_disk_below_the_audit_log_costs_whole_entries_and_no_request() {
         assert_eq!(entry["action"], "queue.resume");
     }
     assert!(!server.ask("GET", "/health", None).unwrap().1["warnings"].to_string().contains("audit log"));
+}
+
+#[test]
+fn a_full_spool_says_nothing_of_rooms() {
+    let folder = tempfile::tempdir().unwrap();
+    let tier = |name: &str| {
+        let server = Launch::over(&folder.path().join(name)).with_rooms().start();
+        let (_, health) = server.ask("GET", "/health", None).unwrap();
+        health["isolation"]["tier"].clone()
+    };
+    let usual = tier("usual");
+    let Some(disk) = SmallDisk::at(&folder.path().join("full/spool"), "64k") else {
+        return missing("a_full_spool_of_a_canary", "root", "a small file system cannot be mounted");
+    };
+    disk.fill();
+    assert_eq!(tier("full"), usual);
 }

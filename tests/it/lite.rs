@@ -147,6 +147,54 @@ fn a_job_sees_and_changes_nothing_but_programs_and_its_own() {
 }
 
 #[test]
+fn no_limit_of_another_process_is_changed_and_nothing_is_left_in_the_kernel() {
+    for hut in Hut::each("lite::foreign") {
+        let ids =
+            "import resource, os, ctypes; libc = ctypes.CDLL(None, use_errno=True); keeper = os.getppid()";
+        for call in [
+            "resource.prlimit(keeper, resource.RLIMIT_CPU, (0, 0))",
+            "resource.prlimit(keeper, resource.RLIMIT_NOFILE, (0, 0))",
+            "os.setpriority(os.PRIO_PROCESS, keeper, 5)",
+            "os.setpriority(os.PRIO_USER, 0, 5)",
+            "os.sched_setaffinity(keeper, {0})",
+            "os.sched_setscheduler(keeper, os.SCHED_BATCH, os.sched_param(0))",
+        ] {
+            let job = hut.run(&format!("exec python3 -c '{ids}; {call}' 2>&1 | tail -n 1 | cut -d: -f1"));
+            // What runs below a shell has that for its parent, and the shell the keeper: either is another process.
+            assert_eq!(said(&job), "PermissionError\n", "{call}: {job}");
+        }
+        for call in [
+            "libc.shmget(0x4242, 4096, 0o1600)",
+            "libc.msgget(0x4242, 0o1600)",
+            "libc.semget(0x4242, 1, 0o1600)",
+        ] {
+            assert_eq!(
+                hut.said(&format!("python3 -c '{ids}; print({call}, ctypes.get_errno())'")),
+                "-1 1\n",
+                "{call}"
+            );
+        }
+        // Its own it may.
+        assert_eq!(
+            hut.said("ulimit -n 64; ulimit -n; nice -n 5 true && taskset 1 true && echo own"),
+            "64\nown\n"
+        );
+        assert_eq!(hut.said("echo ok"), "ok\n");
+    }
+}
+
+#[test]
+fn a_job_that_closes_its_folders_breaks_no_slot() {
+    for hut in Hut::each("lite::closes") {
+        for line in ["chmod 000 ..", "chmod 500 ..", "chmod 000 ../..", "chmod 000 . .. $TMPDIR"] {
+            let job = hut.run(line);
+            assert_eq!(hut.folders(), 0, "{line}: {job}");
+            assert_eq!(hut.said("echo ok"), "ok\n", "{line}");
+        }
+    }
+}
+
+#[test]
 fn signals_stay_among_its_own() {
     for hut in Hut::each("lite::signals") {
         if HostFacts::read().landlock_version < 6 {

@@ -128,7 +128,9 @@ impl Capture {
         let room = (self.caps.inline as usize).saturating_sub(self.start.len());
         self.start.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.waiting.extend_from_slice(bytes);
-        if self.waiting.len() > FLUSH_BYTES {
+        if self.caps.head <= self.caps.inline {
+            // It goes with the report whatever comes, so it needs no disk, and nobody follows it.
+        } else if self.waiting.len() > FLUSH_BYTES {
             self.flush(folder);
         } else if self.flush_at.is_none() {
             self.flush_at = Some(Alarm::after_ms(FLUSH_AGE_MS));

@@ -2,11 +2,12 @@
 //! when nothing of the job lives any more. No link in it is followed, whatever the job has left there.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, Gid, Mode, OFlags, Uid, chmodat, fchown, fstat, mkdirat, openat, renameat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid, chmodat, fchown, fstat, mkdirat, openat, renameat,
+    unlinkat,
 };
 use rustix::io::Errno;
 
@@ -91,6 +92,9 @@ pub(crate) fn remove(base: &Path, name: &str) -> io::Result<()> {
 }
 
 fn remove_at(path: &Path) -> io::Result<()> {
+    // A job may have closed its folder, and the one around it, which belong to its user where that is ours.
+    path.parent().into_iter().for_each(reopen);
+    reopen(path);
     let own = match open(path) {
         Ok(own) => own,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -101,6 +105,21 @@ fn remove_at(path: &Path) -> io::Result<()> {
     }
     empty(&own, &Alarm::after_ms(EMPTY_BUDGET_MS))?;
     unlinkat(CWD, path, AtFlags::REMOVEDIR).map_err(Into::into)
+}
+
+/// Lets us into a folder of ours that is closed to us. Others are left as they are.
+fn reopen(path: &Path) {
+    let is_shut = |mode: u32| mode & Mode::RWXU.as_raw_mode() != Mode::RWXU.as_raw_mode();
+    let ours = rustix::process::geteuid().as_raw();
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // Held by a descriptor it is what we have looked at.
+    let Ok(held) = openat(CWD, path, flags, Mode::empty()) else { return };
+    let Ok(facts) = fstat(&held) else { return };
+    let is_folder = FileType::from_raw_mode(facts.st_mode) == FileType::Directory;
+    if is_folder && facts.st_uid == ours && is_shut(facts.st_mode) {
+        let held = format!("/proc/self/fd/{}", held.as_raw_fd());
+        let _ = chmodat(CWD, held, Mode::RWXU, AtFlags::empty());
+    }
 }
 
 fn file_name(name: &str) -> String {
@@ -208,15 +227,16 @@ mod tests {
         let mut at = open(&work).unwrap();
         for _ in 0..2000 {
             mkdirat(&at, "deeper", Mode::RWXU).unwrap();
-            fs::write(format!("/proc/self/fd/{}/f", std::os::fd::AsRawFd::as_raw_fd(&at)), "").unwrap();
+            fs::write(format!("/proc/self/fd/{}/f", at.as_raw_fd()), "").unwrap();
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             at = openat(&at, "deeper", flags, Mode::empty()).unwrap();
         }
         fs::create_dir_all(work.join("shut/in")).unwrap();
-        for name in ["shut/in", "shut", ""] {
+        for name in ["shut/in", "shut", "", ".."] {
             fs::set_permissions(work.join(name), fs::Permissions::from_mode(0o000)).unwrap();
         }
         drop(home);
+        fs::set_permissions(base.path(), fs::Permissions::from_mode(0o000)).unwrap();
         // Made anew where another one was left.
         let home = Home::make(base.path(), "a.1", None).unwrap();
         assert_eq!(fs::read_dir(home.work()).unwrap().count(), 0);

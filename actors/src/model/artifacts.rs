@@ -11,6 +11,8 @@ use super::files::{MAX_FILE_NAME_BYTES, MAX_FILE_PATH_BYTES, is_below};
 pub const MAX_ARTIFACTS: usize = 64;
 /// Most files that are kept of a job, those in declared folders counted.
 pub const MAX_ARTIFACT_FILES: usize = 256;
+/// Most names that are looked at in the folders that a job declares.
+pub const MAX_ARTIFACT_NAMES: usize = 16 << 10;
 /// Most things that are told of one job which could not be kept.
 pub const MAX_ARTIFACT_PROBLEMS: usize = 32;
 

@@ -71,8 +71,8 @@ pub const EXTRA: [&str; 2] = ["landlock", "sealed_keeper"];
 /// What the tier `lite` is made of, where no room can be made.
 pub const OF_LITE: [&str; 4] = ["rights", "no_new_privs", "seccomp", "landlock"];
 
-/// How a job is confined.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How a job is confined, from not at all to best.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Confinement {
     /// Not at all: a plain process.

@@ -11,7 +11,7 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2
 use rustix::io::Errno;
 
 use crate::exec::spooling::SpoolFolder;
-use crate::model::artifacts::{MAX_ARTIFACT_FILES, MAX_ARTIFACT_PROBLEMS};
+use crate::model::artifacts::{MAX_ARTIFACT_FILES, MAX_ARTIFACT_NAMES, MAX_ARTIFACT_PROBLEMS};
 use crate::model::files::is_below;
 use crate::model::{Artifact, Artifacts, Kept, Unkept};
 
@@ -38,7 +38,8 @@ impl Harvest {
 
     /// Copies what is there. Only to be called when nobody is left who could change it meanwhile.
     pub(crate) fn bring_in(&self, spool: &mut SpoolFolder) -> Artifacts {
-        let mut barn = Barn { harvest: self, spool, seen: BTreeSet::new(), artifacts: Artifacts::default() };
+        let (seen, artifacts) = (BTreeSet::new(), Artifacts::default());
+        let mut barn = Barn { harvest: self, spool, seen, names: 0, artifacts };
         for path in &self.wanted {
             barn.take(path);
         }
@@ -58,6 +59,8 @@ enum Refusal {
     TooLarge { bytes: u64, left: u64 },
     /// It is one more than there may be.
     TooMany,
+    /// It holds more names than are looked at.
+    TooManyNames,
     /// Its name is no text, or too long a path.
     Name,
     /// It cannot be read, or not be written down.
@@ -78,6 +81,9 @@ impl Refusal {
             Self::TooMany => {
                 format!("at most {MAX_ARTIFACT_FILES} files are kept of a job: put them into one")
             }
+            Self::TooManyNames => {
+                format!("at most {MAX_ARTIFACT_NAMES} names are looked at: put the files into one")
+            }
             Self::Name => "its name is not text, or its path is too long".into(),
             Self::Copy(error) => format!("it could not be kept: {error}"),
         }
@@ -89,6 +95,8 @@ struct Barn<'a> {
     harvest: &'a Harvest,
     spool: &'a mut SpoolFolder,
     seen: BTreeSet<String>,
+    /// Names that were read in folders.
+    names: usize,
     artifacts: Artifacts,
 }
 
@@ -100,8 +108,8 @@ impl Barn<'_> {
             match self.take_one(&path) {
                 // The last one is the next: so in the order of names.
                 Ok(below) => waiting.extend(below.into_iter().rev()),
-                Err(Refusal::TooMany) => {
-                    self.refuse(path, &Refusal::TooMany);
+                Err(refusal @ (Refusal::TooMany | Refusal::TooManyNames)) => {
+                    self.refuse(path, &refusal);
                     return;
                 }
                 Err(refusal) => self.refuse(path, &refusal),
@@ -170,6 +178,10 @@ impl Barn<'_> {
             let name = entry.file_name();
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
+            }
+            self.names += 1;
+            if self.names > MAX_ARTIFACT_NAMES {
+                return Err(Refusal::TooManyNames);
             }
             match name.to_str().map(|name| format!("{path}/{name}")) {
                 Ok(inner) if is_below(&inner) => below.push(inner),

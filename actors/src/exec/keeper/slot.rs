@@ -79,7 +79,7 @@ impl SlotKeeper {
 
     /// One round: wait, hear, act.
     fn serve(&mut self) -> Result<(), Over> {
-        let ready = self.wait();
+        let ready = self.wait()?;
         if !ready[0].is_empty() {
             self.hear()?;
         }
@@ -94,7 +94,10 @@ impl SlotKeeper {
     }
 
     /// What is ready: the lifeline first, then the job's descriptors in its own order.
-    fn wait(&self) -> [PollFlags; MOST_FDS] {
+    ///
+    /// # Errors
+    /// Nothing can be waited for any more, as where somebody has taken our limits away: then the end is the only way out.
+    fn wait(&self) -> Result<[PollFlags; MOST_FDS], Over> {
         let mut fds = Vec::with_capacity(MOST_FDS);
         fds.push(PollFd::new(&self.lifeline, PollFlags::IN));
         let mut time = None;
@@ -103,12 +106,16 @@ impl SlotKeeper {
             time = Timespec::try_from(running.wake_after()).ok();
         }
         let mut ready = [PollFlags::empty(); MOST_FDS];
-        if poll(&mut fds, time.as_ref()).is_ok() {
-            for (flags, fd) in ready.iter_mut().zip(&fds) {
-                *flags = fd.revents();
+        match poll(&mut fds, time.as_ref()) {
+            Ok(_) => {
+                for (flags, fd) in ready.iter_mut().zip(&fds) {
+                    *flags = fd.revents();
+                }
+                Ok(ready)
             }
+            Err(Errno::INTR | Errno::AGAIN) => Ok(ready),
+            Err(_) => Err(Over),
         }
-        ready
     }
 
     fn hear(&mut self) -> Result<(), Over> {

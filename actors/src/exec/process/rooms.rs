@@ -14,7 +14,7 @@ use crate::exec::sealed::KeeperProgram;
 use crate::exec::{ProcessConfig, canary};
 use crate::model::grant::Grant;
 use crate::model::{
-    IsolationRefusal, IsolationReport, JobSpec, Network, RoomBoard, RoomFacts, RoomPolicy, Tier,
+    Confinement, IsolationRefusal, IsolationReport, JobSpec, Network, RoomBoard, RoomFacts, RoomPolicy, Tier,
 };
 
 /// Shortest time between two looks, in milliseconds, whatever happens.
@@ -79,9 +79,19 @@ impl Rooms {
         }
     }
 
-    fn take(&self, facts: RoomFacts) {
-        let facts = RoomFacts { is_too_little: facts.tier < self.config.min_isolation, ..facts };
+    fn take(&self, found: RoomFacts) {
         let before = self.board.read();
+        if is_weaker(&before, &found) {
+            log::error!(
+                had = before.tier.as_str(), found = found.tier.as_str();
+                "jobs cannot be confined as they were, so they fail where that is so, and none runs with less: {}",
+                found.degraded_because.join("; ")
+            );
+            // Soon again: a full disk or a busy machine may have passed by then.
+            self.failed.notify_one();
+        }
+        let facts = after(&before, found);
+        let facts = RoomFacts { is_too_little: facts.tier < self.config.min_isolation, ..facts };
         if before.tier != facts.tier && before.verified_at_ms.is_some() {
             log::warn!(
                 before = before.tier.as_str(), now = facts.tier.as_str();
@@ -121,6 +131,24 @@ impl Rooms {
     }
 }
 
+/// Whether jobs were confined in a better way than they can be now.
+fn is_weaker(before: &RoomFacts, found: &RoomFacts) -> bool {
+    before.verified_at_ms.is_some() && Confinement::of_tier(found.tier) < Confinement::of_tier(before.tier)
+}
+
+/// What is known after another look. Where jobs were confined none runs with less unasked: the node stays with what it had,
+/// and says what is wrong now.
+fn after(before: &RoomFacts, found: RoomFacts) -> RoomFacts {
+    match is_weaker(before, &found) {
+        false => found,
+        true => {
+            let because =
+                found.degraded_because.into_iter().map(|why| format!("the last look failed: {why}"));
+            RoomFacts { degraded_because: because.collect(), fixes: found.fixes, ..before.clone() }
+        }
+    }
+}
+
 /// Looks again from time to time, and soon when a room could not be made.
 pub(super) async fn keep_looking(rooms: Weak<Rooms>) {
     loop {
@@ -151,4 +179,33 @@ pub(super) fn inspect(
 ) -> RoomFacts {
     let setup = canary::prepare(setup_of(config.slots, config, groups), &config.slots_dir);
     canary::look(keeper, setup, why_no_groups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_had_rooms_gives_nothing_less_and_says_what_is_wrong() {
+        let facts = |tier, why: &str| RoomFacts {
+            tier,
+            verified_at_ms: Some(1),
+            degraded_because: vec![why.to_owned()],
+            ..RoomFacts::default()
+        };
+        for (had, found, has) in [
+            (Tier::Full, Tier::None, Tier::Full),
+            (Tier::Partial, Tier::Lite, Tier::Partial),
+            (Tier::Lite, Tier::None, Tier::Lite),
+            (Tier::Full, Tier::Partial, Tier::Partial),
+            (Tier::None, Tier::Full, Tier::Full),
+            (Tier::Lite, Tier::Partial, Tier::Partial),
+        ] {
+            let now = after(&facts(had, "before"), facts(found, "now"));
+            assert_eq!(now.tier, has, "{had:?} {found:?}");
+            let [why] = &now.degraded_because[..] else { panic!("{now:?}") };
+            assert!(why.ends_with("now"), "{why}");
+        }
+        assert_eq!(after(&RoomFacts::default(), facts(Tier::None, "")).tier, Tier::None, "the first look");
+    }
 }

@@ -168,9 +168,43 @@ fn of_job() -> BTreeMap<&'static str, Verdict> {
     calls
 }
 
-/// Calls that reach into other processes. In a room there are only the job's own.
-const REACHING: [&str; 6] =
-    ["ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "kcmp", "pidfd_getfd"];
+/// Calls that reach into other processes, and those that make what outlives every process and is everybody's: in a room
+/// there are only the job's own.
+const REACHING: [&str; 20] = [
+    "ptrace",
+    "process_vm_readv",
+    "process_vm_writev",
+    "process_madvise",
+    "process_mrelease",
+    "kcmp",
+    "pidfd_getfd",
+    "shmget",
+    "shmat",
+    "shmctl",
+    "shmdt",
+    "msgget",
+    "msgsnd",
+    "msgrcv",
+    "msgctl",
+    "semget",
+    "semop",
+    "semctl",
+    "mq_open",
+    "mq_unlink",
+];
+/// Calls that change a process which is named by a number, and where that stands among their arguments. Landlock has no
+/// say in them, and with a limit a job could end its node: only 0 may stand there, the process itself.
+const OF_PROCESSES: [(&str, u8); 7] = [
+    ("prlimit64", 0),
+    ("sched_setaffinity", 0),
+    ("sched_setscheduler", 0),
+    ("sched_setparam", 0),
+    ("sched_setattr", 0),
+    ("setpriority", 1),
+    ("ioprio_set", 1),
+];
+/// Of those, the calls that may mean a group or a user as well, and the number that says a process.
+const KINDS: [(&str, u32); 2] = [("setpriority", libc::PRIO_PROCESS), ("ioprio_set", 1)];
 
 /// What becomes of them where there is no room: only Landlock stands between a job and the processes of its user, and
 /// nothing but this between it and the host's network.
@@ -180,6 +214,15 @@ fn of_job_without_room(host_network: bool) -> BTreeMap<&'static str, Verdict> {
         // What is not listed stays as if it did not exist.
         if let Some(verdict) = calls.get_mut(name) {
             *verdict = Verdict::Refuse(EPERM);
+        }
+    }
+    let is_not = |argument, value| Condition { argument, holds: Holds::NoneOf(vec![value]) };
+    for (name, process) in OF_PROCESSES {
+        let kind = KINDS.into_iter().find(|(call, _)| *call == name).map(|(_, kind)| is_not(0, kind));
+        let foreign = kind.into_iter().chain([is_not(process, 0)]);
+        let rules = foreign.map(|condition| Rule { errno: EPERM, conditions: vec![condition] }).collect();
+        if let Some(verdict) = calls.get_mut(name) {
+            *verdict = Verdict::ByArguments(rules);
         }
     }
     if !host_network {

@@ -137,6 +137,18 @@ fn there_is_a_bound_to_bytes_files_and_words() {
 }
 
 #[test]
+fn no_more_names_are_read_than_are_of_use() {
+    let rig = Rig::new();
+    for number in 0..MAX_ARTIFACT_NAMES + 1 {
+        fs::create_dir_all(rig.path(&format!("many/{number}"))).unwrap();
+    }
+    rig.write("one", b"1");
+    let artifacts = rig.bring_in(&["many", "one"], 9);
+    assert_eq!(kept(&artifacts), ["one"]);
+    assert!(unkept(&artifacts)[0].1.contains("16384 names"), "{artifacts:?}");
+}
+
+#[test]
 fn a_spool_that_cannot_be_written_costs_the_artifact_and_nothing_else() {
     let rig = Rig::new();
     rig.write("a", b"one");
