@@ -243,7 +243,7 @@ fn the_command_line_brings_them_home() {
         }
         // A name that no header takes hides no other file.
         let odd = ["run", "--artifact", "odd", "--artifacts-to", "odd", "--isolation", "sandbox", "--shell"];
-        let script = "mkdir odd; for name in a $(printf 'b\\nb') 'c\033[31m' z; do echo x > odd/\"$name\"; done; echo y > odd/\"$(printf 'n\\nl')\"";
+        let script = r#"mkdir odd; for name in a z "$(printf 'n\nl')" "$(printf 'c\033[31m')"; do echo x > "odd/$name"; done"#;
         let done = callboard(&[&odd[..], &[script]].concat());
         assert_eq!(done.status.code(), Some(0), "{done:?}");
         let names = fs::read_dir(here.join("odd/odd")).unwrap().map(|it| it.unwrap().file_name());
