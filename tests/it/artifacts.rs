@@ -8,7 +8,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 
 use crate::server::{Answer, Server, exchange};
-use crate::site::{Site, has_rooms, users};
+use crate::site::{Site, has_rooms, sites, users};
 
 fn run(server: &Server, body: Value) -> Value {
     let (status, job) = server.ask("POST", "/v1/jobs?wait=60s", Some(&body)).unwrap();
@@ -34,16 +34,6 @@ fn kept(job: &Value) -> Vec<&str> {
 fn unkept(job: &Value) -> Vec<(&str, &str)> {
     let all = job["artifacts_unkept"].as_array().into_iter().flatten();
     all.map(|it| (it["path"].as_str().unwrap(), it["detail"].as_str().unwrap())).collect()
-}
-
-/// Every site with its server, as root and as an ordinary user; out loud where no room can be made.
-fn sites(test: &str) -> Vec<(Site, Server)> {
-    let sites = users().into_iter().map(|uid| {
-        let site = Site::new(uid);
-        let server = site.launch("state").start();
-        (site, server)
-    });
-    sites.filter(|(_, server)| has_rooms(test, server)).collect()
 }
 
 /// Names in the node's spool, and of what is in its folders.

@@ -8,22 +8,12 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 
 use crate::server::Server;
-use crate::site::{Site, has_rooms, users};
+use crate::site::sites;
 
 fn run(server: &Server, body: Value) -> Value {
     let (status, job) = server.ask("POST", "/v1/jobs?wait=60s", Some(&body)).unwrap();
     assert_eq!(status, 200, "{job}");
     job
-}
-
-/// Every site with its server, as root and as an ordinary user; out loud where no room can be made.
-fn sites(test: &str) -> Vec<(Site, Server)> {
-    let sites = users().into_iter().map(|uid| {
-        let site = Site::new(uid);
-        let server = site.launch("state").start();
-        (site, server)
-    });
-    sites.filter(|(_, server)| has_rooms(test, server)).collect()
 }
 
 #[test]

@@ -84,6 +84,17 @@ impl Hut {
     }
 }
 
+/// Whether jobs have Python to ask the kernel with; if not, out loud.
+fn has_python(test: &str) -> bool {
+    let found = ["/usr/local/bin", "/usr/bin", "/bin"]
+        .iter()
+        .any(|folder| fs::exists(format!("{folder}/python3")).unwrap());
+    if !found {
+        missing(test, "python3", "there is no python3 where jobs see it");
+    }
+    found
+}
+
 fn said(job: &Value) -> String {
     job["stdout"]["text"].as_str().unwrap_or_default().to_owned()
 }
@@ -96,6 +107,7 @@ fn a_job_sees_and_changes_nothing_but_programs_and_its_own() {
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o666)).unwrap();
         let (secret, port) = (secret.display(), hut.server.port);
         let python = |line: &str| format!("python3 -c '{line}' 2>&1 | tail -n 1");
+        let is_tried = |probe: &str| !probe.starts_with("python3") || has_python("lite::sees");
         let keeper = "/proc/$PPID";
         for (probe, outside, inside) in [
             (format!("cat {secret}"), "a secret of the host\n", ""),
@@ -116,11 +128,20 @@ fn a_job_sees_and_changes_nothing_but_programs_and_its_own() {
                 "OSError: [Errno 97] Address family not supported by protocol\n",
             ),
         ] {
-            assert_eq!(hut.said_outside(&probe), outside, "the probe bites: {probe}");
-            assert_eq!(hut.said(&probe), inside, "{probe}");
+            if is_tried(&probe) {
+                assert_eq!(hut.said_outside(&probe), outside, "the probe bites: {probe}");
+                assert_eq!(hut.said(&probe), inside, "{probe}");
+            }
         }
+        // The node's own files, by their names and by whatever is in its folder.
+        let data = hut.site.path("data");
+        let files =
+            format!("cat {0}/store.lock {0}/node_id {0}/* {0}/*/* 2>/dev/null | wc -c", data.display());
+        if hut.site.uid == hut.job_uid {
+            assert_ne!(hut.said_outside(&files), "0\n", "the probe bites");
+        }
+        assert_eq!(hut.said(&files), "0\n");
         for (command, expected) in [
-            ("cat $PWD/../../../callboard.db* 2>/dev/null | wc -c".to_owned(), "0\n"),
             (format!("cat {keeper}/environ {keeper}/maps {keeper}/mem 2>/dev/null | wc -c"), "0\n"),
             (format!("ls {keeper}/root/ {keeper}/cwd/ 2>/dev/null | wc -l"), "0\n"),
             (format!("readlink {keeper}/exe {keeper}/fd/0 {keeper}/ns/net | wc -l"), "0\n"),
@@ -139,7 +160,9 @@ fn a_job_sees_and_changes_nothing_but_programs_and_its_own() {
             ("[ $PWD = $HOME ] && cd $TMPDIR && mktemp x.XXXX | cut -c1-2 && ls -A $HOME".into(), "x.\n"),
             ("awk 'BEGIN { print 7 }' /dev/null; date > /dev/null && echo a > /dev/stdout".into(), "7\na\n"),
         ] {
-            assert_eq!(hut.said(&command), expected, "{command}");
+            if is_tried(&command) {
+                assert_eq!(hut.said(&command), expected, "{command}");
+            }
         }
         assert_eq!(hut.folders(), 0);
         assert_eq!(hut.said("ls -A . $TMPDIR | grep -v ^[./]"), "\n", "the next one finds nothing");
@@ -148,6 +171,9 @@ fn a_job_sees_and_changes_nothing_but_programs_and_its_own() {
 
 #[test]
 fn no_limit_of_another_process_is_changed_and_nothing_is_left_in_the_kernel() {
+    if !has_python("lite::foreign") {
+        return;
+    }
     for hut in Hut::each("lite::foreign") {
         let ids =
             "import resource, os, ctypes; libc = ctypes.CDLL(None, use_errno=True); keeper = os.getppid()";
@@ -324,11 +350,10 @@ fn what_confines_a_job_is_told_and_a_room_is_not_replaced_unasked() {
         }
         let shared = hut.ask(json!({"command": "python3 -c 'import socket; socket.socket(); print(1)'",
             "isolation": {"network": "host"}}));
-        assert_eq!(
-            (said(&shared), &shared["isolation_effective"]["network"]),
-            ("1\n".into(), &json!("host")),
-            "{shared}"
-        );
+        assert_eq!(shared["isolation_effective"]["network"], "host", "{shared}");
+        if has_python("lite::told") {
+            assert_eq!(said(&shared), "1\n", "{shared}");
+        }
     }
 }
 

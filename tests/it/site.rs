@@ -71,3 +71,13 @@ pub fn has_rooms(test: &str, server: &Server) -> bool {
     }
     tier != "none"
 }
+
+/// Every site with its server, as root and as an ordinary user; out loud where no room can be made.
+pub fn sites(test: &str) -> Vec<(Site, Server)> {
+    let sites = users().into_iter().map(|uid| {
+        let site = Site::new(uid);
+        let server = site.launch("state").start();
+        (site, server)
+    });
+    sites.filter(|(_, server)| has_rooms(test, server)).collect()
+}

@@ -149,38 +149,11 @@ fn plan(secret: &str) -> Plan {
 }
 
 fn judge(outcome: Result<Report, String>, host: &HostFacts, controls: Controls) -> RoomFacts {
-    let failure = match &outcome {
-        Err(why) => Some(why.clone()),
-        Ok(report) => match &report.end {
-            AttemptEnd::SandboxError { message, .. }
-            | AttemptEnd::SpawnError { message, .. }
-            | AttemptEnd::Unavailable { message, .. }
-            | AttemptEnd::Lost { why: message } => Some(message.clone()),
-            _ if !text_of(report).lines().any(|line| line == "told: all") => {
-                Some("the canary ended before it had tried everything, so nothing is claimed".into())
-            }
-            _ => None,
-        },
+    let report = match outcome.and_then(told) {
+        Ok(report) => report,
+        Err(why) => return roomless(&why, host, controls),
     };
-    let (Ok(report), None) = (&outcome, &failure) else {
-        let why = failure.unwrap_or_default();
-        let gone = |name| match name {
-            "cgroup.memory" if controls.memory => untried(name),
-            "cgroup.pids" if controls.pids => untried(name),
-            "cgroup.cpu" if controls.cpu => untried(name),
-            name if OF_FULL.contains(&name) => ungrouped(name),
-            name => Layer { name, state: LayerState::Unavailable, why: why.clone() },
-        };
-        let of_room = |name: &&str| *name != SEALED;
-        let layers = layer_names().filter(of_room).map(gone).collect();
-        let (mut because, mut fixes) = (vec![why.clone()], Vec::new());
-        for (why, fix) in host.explain() {
-            because.push(why);
-            fixes.push(fix);
-        }
-        return RoomFacts { layers, degraded_because: because, fixes, ..RoomFacts::default() };
-    };
-    let layers = layers(&text_of(report), report, host);
+    let layers = layers(&text_of(&report), &report, host);
     let because = |layer: &Layer| {
         let is_gone = match layer.state {
             LayerState::Enforced => false,
@@ -198,6 +171,47 @@ fn judge(outcome: Result<Report, String>, host: &HostFacts, controls: Controls) 
         layers,
         ..RoomFacts::default()
     }
+}
+
+/// A report of a canary that has tried everything.
+fn told(report: Report) -> Result<Report, String> {
+    match &report.end {
+        AttemptEnd::SandboxError { message, .. }
+        | AttemptEnd::SpawnError { message, .. }
+        | AttemptEnd::Unavailable { message, .. }
+        | AttemptEnd::Lost { why: message } => Err(message.clone()),
+        _ if text_of(&report).lines().any(|line| line == "told: all") => Ok(report),
+        _ => Err("the canary ended before it had tried everything, so nothing is claimed".into()),
+    }
+}
+
+/// What is known where no room can be made, and why that is so.
+fn roomless(why: &str, host: &HostFacts, controls: Controls) -> RoomFacts {
+    let gone = |name| match name {
+        "cgroup.memory" if controls.memory => untried(name),
+        "cgroup.pids" if controls.pids => untried(name),
+        "cgroup.cpu" if controls.cpu => untried(name),
+        name if OF_FULL.contains(&name) => ungrouped(name),
+        name => Layer { name, state: LayerState::Unavailable, why: why.to_owned() },
+    };
+    let of_room = |name: &&str| *name != SEALED;
+    let layers = layer_names().filter(of_room).map(gone).collect();
+    let (mut because, mut fixes) = (vec![why.to_owned()], Vec::new());
+    for (why, fix) in host.explain() {
+        because.push(why);
+        fixes.push(fix);
+    }
+    RoomFacts { layers, degraded_because: because, fixes, ..RoomFacts::default() }
+}
+
+/// A layer that the canary was held by, got past, or could not try.
+fn tried(name: &'static str, held: Option<bool>, way: &str) -> Layer {
+    let (state, why) = match held {
+        Some(true) => (LayerState::Enforced, way.to_owned()),
+        Some(false) => (LayerState::Unavailable, format!("the canary got past it: {way}")),
+        None => (LayerState::Unverified, format!("the canary could not try: {way}")),
+    };
+    Layer { name, state, why }
 }
 
 const NO_GROUP: &str = "this node can make no control group for it";
@@ -232,14 +246,7 @@ fn layers(text: &str, report: &Report, host: &HostFacts) -> Vec<Layer> {
     let said =
         |name: &str| text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(": ")?.trim()));
     let mut layers = Vec::new();
-    let mut add = |name, held: Option<bool>, way: &str| {
-        let (state, why) = match held {
-            Some(true) => (LayerState::Enforced, way.to_owned()),
-            Some(false) => (LayerState::Unavailable, format!("the canary got past it: {way}")),
-            None => (LayerState::Unverified, format!("the canary could not try: {way}")),
-        };
-        layers.push(Layer { name, state, why });
-    };
+    let mut add = |name, held, way: &str| layers.push(tried(name, held, way));
     for (name, kind, prefix) in [
         ("userns", "user", "user:["),
         ("pidns", "pid", "pid:["),

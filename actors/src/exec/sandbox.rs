@@ -22,7 +22,7 @@ use crate::model::ResourceLimits;
 pub(crate) use crate::model::SetupStage as Stage;
 
 pub(crate) use self::belt::FLOOR_ALONE;
-pub(crate) use self::bring::{Barred, Guest, fetch_as, find, guests, is_there};
+pub(crate) use self::bring::{Guest, fetch_as, find, guests, is_there};
 pub(crate) use self::lite::{Fence, confine};
 pub(crate) use self::payload::Order;
 pub(crate) use self::spawn::{LastWords, Pipes, enter};

@@ -155,6 +155,17 @@ pub(crate) struct Forked {
     pub(crate) pidfd: OwnedFd,
 }
 
+impl Forked {
+    /// Kills it, and waits until nothing of it is left.
+    pub(crate) fn end(self) {
+        let _ = rustix::process::kill_process(self.pid, rustix::process::Signal::KILL);
+        while matches!(reap(Some(self.pid)), Ok(Waited::NoneDead)) {
+            let mut dead = [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)];
+            let _ = rustix::event::poll(&mut dead, None);
+        }
+    }
+}
+
 /// Forks this process, which must have one thread, into new namespaces (`CLONE_NEW…` flags). `None` in the child.
 ///
 /// # Errors
@@ -304,11 +315,7 @@ pub(crate) fn user_namespace(inside: (u32, u32), outside: (u32, u32)) -> io::Res
     let made = std::fs::write(file("gid_map"), format!("{} {} 1", inside.1, outside.1))
         .and_then(|()| std::fs::write(file("uid_map"), format!("{} {} 1", inside.0, outside.0)))
         .and_then(|()| std::fs::File::open(file("ns/user")));
-    let _ = rustix::process::kill_process(child.pid, rustix::process::Signal::KILL);
-    while matches!(reap(Some(child.pid)), Ok(Waited::NoneDead)) {
-        let mut dead = [rustix::event::PollFd::new(&child.pidfd, rustix::event::PollFlags::IN)];
-        let _ = rustix::event::poll(&mut dead, None);
-    }
+    child.end();
     Ok(made?.into())
 }
 

@@ -104,6 +104,34 @@ pub fn allowance<'a>(allowed: &'a [AllowedMount], path: &str) -> Option<&'a Allo
     fitting.max_by_key(|it| it.path.len())
 }
 
+/// Why a job may not have a place of the host, for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Barred {
+    /// The node does not allow it.
+    #[error(
+        "this node does not let jobs have `{0}`: it would with `--allow-mount {0}` (setting runner.allow_mounts)"
+    )]
+    NotAllowed(String),
+    /// The node allows it to be read only.
+    #[error(
+        "this node lets jobs only read `{0}`: ask for `--mount {0}:ro`, or give the node `--allow-mount {0}` (setting \
+         runner.allow_mounts)"
+    )]
+    ReadOnly(String),
+}
+
+/// The place of `allowed` that lets a job have what it asks for.
+///
+/// # Errors
+/// [`Barred`].
+pub fn permit<'a>(mount: &Mount, allowed: &'a [AllowedMount]) -> Result<&'a AllowedMount, Barred> {
+    match allowance(allowed, &mount.path) {
+        None => Err(Barred::NotAllowed(mount.path.clone())),
+        Some(place) if place.read_only && !mount.read_only => Err(Barred::ReadOnly(mount.path.clone())),
+        Some(place) => Ok(place),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

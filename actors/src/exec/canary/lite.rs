@@ -3,11 +3,11 @@
 
 use super::{
     HostFacts, KeeperProgram, NoLandlock, OF_FULL, Plan, Report, ResourceLimits, RoomFacts, SCRIPT, Setup,
-    layers, plan, send, text_of,
+    layers, plan, send, text_of, told, tried,
 };
 use crate::exec::sandbox::{FLOOR_ALONE, HOME};
 use crate::model::isolation::OF_LITE;
-use crate::model::{AttemptEnd, CommandLine, Confinement, Layer, LayerState};
+use crate::model::{CommandLine, Confinement, LayerState};
 
 /// What it tries beside what a canary in a room does. Landlock hides what is in a folder, and not that it is there.
 const FIRST: &str = r#"exec 2>/dev/null
@@ -52,18 +52,6 @@ pub(super) fn look(keeper: &KeeperProgram, setup: Setup, host: &HostFacts, facts
     }
 }
 
-/// A report of a canary that has tried everything.
-fn told(report: Report) -> Result<Report, String> {
-    match &report.end {
-        AttemptEnd::SandboxError { message, .. }
-        | AttemptEnd::SpawnError { message, .. }
-        | AttemptEnd::Unavailable { message, .. }
-        | AttemptEnd::Lost { why: message } => Err(message.clone()),
-        _ if text_of(&report).lines().any(|line| line == "told: all") => Ok(report),
-        _ => Err("the canary ended before it had tried everything, so nothing is claimed".into()),
-    }
-}
-
 fn judge(report: &Report, host: &HostFacts, facts: &mut RoomFacts) {
     let text = text_of(report);
     let said = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
@@ -72,8 +60,8 @@ fn judge(report: &Report, host: &HostFacts, facts: &mut RoomFacts) {
     let walls = [said("etc"), said("inside"), said("usr"), said("comm"), said("own")];
     let stands = [Some("hidden"), Some("hidden"), Some("closed"), Some("closed"), Some("written")];
     let own = [
-        state("rights", rights, "it has no capability, and no program gives it any"),
-        state(
+        tried("rights", rights, "it has no capability, and no program gives it any"),
+        tried(
             "landlock",
             walls.iter().all(Option::is_some).then(|| walls == stands),
             "it reads programs and its own folders only, and writes to those",
@@ -96,19 +84,10 @@ fn judge(report: &Report, host: &HostFacts, facts: &mut RoomFacts) {
         .extend(amiss.map(|layer| format!("{}: {}", layer.name, layer.why)).collect::<Vec<_>>());
 }
 
-fn state(name: &'static str, held: Option<bool>, way: &str) -> Layer {
-    let (state, why) = match held {
-        Some(true) => (LayerState::Enforced, way.to_owned()),
-        Some(false) => (LayerState::Unavailable, format!("the canary got past it: {way}")),
-        None => (LayerState::Unverified, format!("the canary could not try: {way}")),
-    };
-    Layer { name, state, why }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Tier;
+    use crate::model::{Layer, Tier};
 
     const ALL: &str = "etc: hidden\ninside: hidden\nown: written\nCapPrm: 0000000000000000\nCapEff: 0000000000000000\n\
         CapBnd: 000001ffffffffff\nNoNewPrivs: 1\nSeccomp: 2\nSeccomp_filters: 99\nprocesses: 80\nfirst: hidden\n\

@@ -7,9 +7,8 @@ use rustix::io::Errno;
 use super::launch::{Blame, FarEnds, Launched, SpawnFailure, refused, unstoppable};
 use crate::exec::cgroup::Group;
 use crate::exec::frame::{Plan, Setup};
-use crate::exec::sandbox::{
-    Barred, Fault, Guest, HOME, Order, Pipes, Stage, enter, fetch_as, guests, is_there,
-};
+use crate::exec::sandbox::{Fault, Guest, HOME, Order, Pipes, Stage, enter, fetch_as, guests, is_there};
+use crate::model::mounts::Barred;
 use crate::model::{CommandLine, InputMode};
 
 /// Makes the plan's room and starts its process there, in its control group where it has one.
@@ -101,17 +100,7 @@ fn invite(plan: &Plan, setup: &Setup, folder: &str) -> Result<Vec<(Guest, Option
 }
 
 pub(super) fn barred(barred: Barred) -> SpawnFailure {
-    let message = match barred {
-        Barred::NotAllowed(path) => format!(
-            "this node does not let jobs have `{path}`: it would with `--allow-mount {path}` (setting \
-             runner.allow_mounts)"
-        ),
-        Barred::ReadOnly(path) => format!(
-            "this node lets jobs only read `{path}`: ask for `--mount {path}:ro`, or give the node `--allow-mount \
-             {path}` (setting runner.allow_mounts)"
-        ),
-    };
-    SpawnFailure { message, blame: Blame::Node(None) }
+    SpawnFailure { message: barred.to_string(), blame: Blame::Node(None) }
 }
 
 pub(super) fn not_here(folder: &str, errno: Errno) -> String {

@@ -9,7 +9,7 @@ use rustix::mount::{MountAttrFlags, MoveMountFlags, OpenTreeFlags, move_mount, o
 use serde::{Deserialize, Serialize};
 
 use crate::exec::sys;
-use crate::model::mounts::{self, AllowedMount, Mount, allowance};
+use crate::model::mounts::{self, AllowedMount, Barred, Mount, allowance};
 
 type Done<T> = rustix::io::Result<T>;
 
@@ -29,23 +29,11 @@ pub(crate) struct Guest {
     is_implied: bool,
 }
 
-/// Why something cannot be brought in, as far as that can be said without looking.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Barred {
-    /// The node does not allow it.
-    NotAllowed(String),
-    /// The node allows it to be read only.
-    ReadOnly(String),
-}
-
 /// What a job's mounts and its folder come to.
 pub(crate) fn guests(mounts: &[Mount], folder: &str, allowed: &[AllowedMount]) -> Result<Vec<Guest>, Barred> {
     let mut guests: Vec<Guest> = Vec::new();
     for mount in mounts {
-        let place = allowance(allowed, &mount.path).ok_or_else(|| Barred::NotAllowed(mount.path.clone()))?;
-        if place.read_only && !mount.read_only {
-            return Err(Barred::ReadOnly(mount.path.clone()));
-        }
+        let place = mounts::permit(mount, allowed)?;
         if mounts.iter().any(|other| other.path == mount.path && other.read_only && !mount.read_only)
             || guests.iter().any(|guest| guest.path == mount.path)
         {

@@ -3,15 +3,11 @@
 
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{
-    DumpableBehavior, Gid, Pid, Signal, Uid, getpid, getppid, kill_process, set_dumpable_behavior,
-};
+use rustix::process::{DumpableBehavior, Gid, Pid, Signal, Uid, getpid, getppid, set_dumpable_behavior};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::filter::{self, Filters};
@@ -19,9 +15,6 @@ use super::spawn::{Pipes, Streams, hear};
 use super::{Fault, Guest, Order, Room, Stage, belt, payload, rights, unpack};
 use crate::exec::cgroup::Group;
 use crate::exec::sys::{self, Forked};
-
-/// Longest that starting one may take: then something holds it up, and its slot is wanted.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What confines a job.
 pub(crate) struct Fence<'a> {
@@ -68,20 +61,10 @@ pub(crate) fn confine(
         Some(group) => group.enter_for(fork).map_err(|error| Fault::groups(error.errno()))??,
     };
     drop(their_faults);
-    let mut told = [PollFd::new(&faults, PollFlags::IN)];
-    let patience = Timespec::try_from(PATIENCE).ok();
-    let heard = match poll(&mut told, patience.as_ref()) {
-        Ok(0) => Err(Fault::new(Stage::Silent, libc::ETIMEDOUT)),
-        _ => hear(&faults),
-    };
-    match heard {
+    match hear(&faults) {
         Ok(()) => Ok((child.pid, child.pidfd, pipes)),
         Err(fault) => {
-            let _ = kill_process(child.pid, Signal::KILL);
-            while matches!(sys::reap(Some(child.pid)), Ok(sys::Waited::NoneDead)) {
-                let mut dead = [PollFd::new(&child.pidfd, PollFlags::IN)];
-                let _ = poll(&mut dead, None);
-            }
+            child.end();
             Err(fault)
         }
     }

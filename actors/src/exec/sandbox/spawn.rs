@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Gid, Pid, Signal, Uid, kill_process};
+use rustix::process::{Gid, Pid, Uid};
 
 use super::stamps::{Stamp, Stamps, Step, collect};
 use super::{Fault, INSIDE_ID, Order, Room, Stage, filter, handover, init};
@@ -131,11 +131,7 @@ pub(crate) fn enter(
             Ok((Inmate { pid: child.pid, pidfd: child.pidfd, last_words, steps, folder }, pipes))
         }
         Err(fault) => {
-            let _ = kill_process(child.pid, Signal::KILL);
-            while matches!(sys::reap(Some(child.pid)), Ok(sys::Waited::NoneDead)) {
-                let mut dead = [PollFd::new(&child.pidfd, PollFlags::IN)];
-                let _ = poll(&mut dead, None);
-            }
+            child.end();
             Err(fault)
         }
     }
@@ -174,16 +170,16 @@ fn settle(
         taken.map_err(|error| Fault::groups(error.errno()))?;
         let _ = line.write_all(&ready);
     }
-    let mut told = [PollFd::new(faults, PollFlags::IN)];
-    let patience = Timespec::try_from(PATIENCE).ok();
-    if matches!(poll(&mut told, patience.as_ref()), Ok(0)) {
-        return Err(Fault::new(Stage::Silent, libc::ETIMEDOUT));
-    }
     hear(faults)
 }
 
 /// The end of what tells of faults: the job's program runs; or the fault.
 pub(super) fn hear(faults: &OwnedFd) -> Result<(), Fault> {
+    let mut told = [PollFd::new(faults, PollFlags::IN)];
+    let patience = Timespec::try_from(PATIENCE).ok();
+    if matches!(poll(&mut told, patience.as_ref()), Ok(0)) {
+        return Err(Fault::new(Stage::Silent, libc::ETIMEDOUT));
+    }
     let mut words = [0; Fault::BYTES];
     loop {
         return match rustix::io::read(faults, &mut words) {

@@ -3,10 +3,8 @@
 
 use super::{DOCTOR, IsolationRefusal, OF_ROOMS, RefusalCause, RoomFacts, RoomPolicy};
 use crate::model::isolation::{Confinement, Tier};
-use crate::model::mounts::{Mount, allowance};
+use crate::model::mounts::{Barred, Mount, permit};
 use crate::model::spec::JobSpec;
-
-const ALLOW_MOUNTS: &str = "runner.allow_mounts";
 
 /// Why a job that is confined so does not get what it wants.
 ///
@@ -79,18 +77,9 @@ fn ungrouped(pointer: &'static str, what: &str, layer: &'static str, facts: &Roo
 
 /// Whether the node lets jobs have this place, and so.
 fn permitted(mount: &Mount, policy: &RoomPolicy) -> Result<(), IsolationRefusal> {
-    let path = &mount.path;
-    let detail = match allowance(&policy.allow_mounts, path) {
-        None => format!(
-            "this node does not let jobs have `{path}`: it would with `--allow-mount {path}` (setting {ALLOW_MOUNTS})"
-        ),
-        Some(place) if place.read_only && !mount.read_only => format!(
-            "this node lets jobs only read `{path}`: ask for `--mount {path}:ro`, or give the node `--allow-mount {path}` \
-             (setting {ALLOW_MOUNTS})"
-        ),
-        Some(_) => return Ok(()),
-    };
-    Err(IsolationRefusal::forbidden("/mounts", ALLOW_MOUNTS, detail))
+    let forbidden =
+        |barred: Barred| IsolationRefusal::forbidden("/mounts", "runner.allow_mounts", barred.to_string());
+    permit(mount, &policy.allow_mounts).map(drop).map_err(forbidden)
 }
 
 #[cfg(test)]
