@@ -102,13 +102,6 @@ impl Layout {
         self.hierarchies.is_empty()
     }
 
-    /// Those of its hierarchies that can hold a job to anything. What the others are good for, a grip that nothing leaves, a
-    /// room has by its processes.
-    pub(crate) fn holding(&self) -> Self {
-        let holds = self.hierarchies.iter().filter(|it| it.controls.any());
-        Self { hierarchies: holds.cloned().collect() }
-    }
-
     /// What its hierarchies control, taken together.
     pub(crate) fn controls(&self) -> Controls {
         self.hierarchies.iter().fold(Controls::default(), |all, it| Controls {

@@ -26,10 +26,7 @@ impl Hold {
     /// Makes the plan's control group. A confined job always has one where there can be any; a plain process only when it is to
     /// be held to something, for its keeper has to go there and back to start it.
     pub(crate) fn prepare(plan: &Plan, setup: &Setup) -> Result<Self, SpawnFailure> {
-        let (layout, has) = match plan.confinement {
-            Confinement::Room => (&setup.groups.holding(), setup.groups.controls()),
-            Confinement::Lite | Confinement::Plain => (&setup.groups, setup.groups.controls()),
-        };
+        let (layout, has) = (&setup.groups, setup.groups.controls());
         let limits = plan.limits.or(setup.default_limits);
         let wanted = match plan.confinement {
             Confinement::Room => (!layout.is_empty()).then(|| setup.room.group_limits(&limits)),
