@@ -1,5 +1,6 @@
 //! The only place that asks for the time, and mints the ids that are ordered by it.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
@@ -32,6 +33,12 @@ impl Moment {
 #[allow(clippy::disallowed_methods, reason = "this room is the one that asks")]
 pub fn moment() -> Moment {
     Moment(Instant::now())
+}
+
+/// Milliseconds of the monotonic clock since this process first asked.
+pub fn uptime_ms() -> u64 {
+    static ORIGIN: OnceLock<Moment> = OnceLock::new();
+    ORIGIN.get_or_init(moment).elapsed_ms()
 }
 
 /// Now, as Unix milliseconds.

@@ -20,7 +20,7 @@ use crate::coordinator::{Coordinator, CoordinatorSetup, restore};
 use crate::exec::{BaseEnv, ExecEvents, Executor, ProcessConfig, ProcessError, ProcessExecutor};
 use crate::link::LivenessTimers;
 use crate::model::meter::Meter;
-use crate::model::{AdmissionRules, HealthBoard, Limits, NodeId, StoreSummary};
+use crate::model::{AdmissionRules, HealthBoard, Limits, NodeId, RunnerSpec, StoreSummary};
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::platform::PlatformFacts;
 use crate::protocol::runner::{BeginReporting, DrainNode, RegisterError, RegisterRunner};
@@ -79,6 +79,8 @@ pub struct Builder {
     pub store_summary: StoreSummary,
     /// The local node.
     pub node: NodeId,
+    /// What it says of itself; the slots are its executor's.
+    pub spec: RunnerSpec,
     /// How it runs jobs.
     pub executor: ExecutorChoice,
     /// What every job's environment starts from.
@@ -159,6 +161,7 @@ impl Builder {
             store: Arc::new(MemoryStore::new()),
             store_summary: StoreSummary { kind: "memory", durability: "none", path: None },
             node: clock::new_node_id(),
+            spec: RunnerSpec { name: "local".into(), ..RunnerSpec::default() },
             executor,
             base_env: BaseEnv::default(),
             secret_key: KeySource::Ephemeral,
@@ -301,8 +304,9 @@ async fn assemble(
         meter: Arc::clone(&builder.meter),
     };
     let runner = Runner::new(setup, guard("runner")).start();
+    let spec = RunnerSpec { slots, ..builder.spec };
     let handle = ties::runner_handle(builder.node, &runner, Arc::clone(&facts.rooms));
-    let registered = coordinator.send(RegisterRunner { handle, slots }).await;
+    let registered = coordinator.send(RegisterRunner { handle, spec: Arc::new(spec) }).await;
     let registration = registered.map_err(|_| StartError::Died)??;
     runner.send(BeginReporting { registration }).await.map_err(|_| StartError::Died)?;
     let handle = PlatformHandle::new(

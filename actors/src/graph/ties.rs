@@ -80,6 +80,7 @@ pub(super) fn runner_handle(id: NodeId, runner: &Addr<Runner>, rooms: Arc<RoomBo
     RunnerHandle {
         id,
         rooms,
+        pulse: Arc::default(),
         assign: runner.clone().recipient(),
         cancel: runner.clone().recipient(),
         read_output: runner.clone().recipient(),

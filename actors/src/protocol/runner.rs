@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::errors::NodeError;
 use super::jobs::InputAck;
 use crate::link::{Command, Report, ReportRefusal, ReportReply};
-use crate::model::{AttemptId, ClusterId, Incarnation, JobId, Kept, NodeId, RoomBoard, Term};
+use crate::model::{AttemptId, ClusterId, Incarnation, JobId, Kept, NodeId, Pulse, RoomBoard, RunnerSpec, Term};
 
 /// Coordinator → Runner or RunnerProxy. A command with attempts to run. Answered when the node has acted on it: each
 /// attempt is then in its inventory, or in the `returned` of its next report.
@@ -123,8 +123,8 @@ pub struct Registration {
 pub struct RegisterRunner {
     /// How it is reached.
     pub handle: RunnerHandle,
-    /// Slots that it has.
-    pub slots: u32,
+    /// What it says of itself.
+    pub spec: Arc<RunnerSpec>,
 }
 
 /// Why a node could not register.
@@ -153,6 +153,8 @@ pub struct RunnerHandle {
     pub id: NodeId,
     /// What it gives to jobs, as far as it has told.
     pub rooms: Arc<RoomBoard>,
+    /// When it was last heard; everything that hears it writes it.
+    pub pulse: Arc<Pulse>,
     /// Takes attempts to run.
     pub assign: Recipient<AssignAttempts>,
     /// Takes attempts to end.
