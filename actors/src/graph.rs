@@ -3,6 +3,7 @@
 
 #[cfg(feature = "testing")]
 pub mod deaths;
+mod far;
 mod former;
 pub mod node;
 mod ties;
@@ -32,6 +33,8 @@ use crate::spool::Spool;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{JobStore, StoreError};
+pub use far::{DialTarget, Peers};
+use far::{Far, LocalNode};
 use ties::Hearers;
 
 /// Why a platform did not start.
@@ -95,6 +98,8 @@ pub struct Builder {
     pub timers: LivenessTimers,
     /// The user id that jobs run as.
     pub job_uid: u32,
+    /// Whom it speaks with on other machines.
+    pub peers: Peers,
     /// Weaknesses that the operator should know.
     pub warnings: Vec<String>,
     /// Counters, shared with the store.
@@ -169,6 +174,7 @@ impl Builder {
             rules: AdmissionRules::default(),
             timers: LivenessTimers::default(),
             job_uid: rustix::process::geteuid().as_raw(),
+            peers: Peers::default(),
             warnings: Vec::new(),
             meter: Arc::new(Meter::default()),
         }
@@ -296,25 +302,29 @@ async fn assemble(
         node: builder.node,
         executor,
         base_env: builder.base_env,
-        vault,
+        vault: Arc::clone(&vault),
         events,
         spool: spool_dir.map(Spool::new),
-        report: coordinator.clone().recipient(),
         heartbeat_ms: builder.timers.heartbeat_ms,
         meter: Arc::clone(&builder.meter),
     };
     let runner = Runner::new(setup, guard("runner")).start();
     let spec = RunnerSpec { slots, ..builder.spec };
     let handle = ties::runner_handle(builder.node, &runner, Arc::clone(&facts.rooms));
-    let registered = coordinator.send(RegisterRunner { handle, spec: Arc::new(spec) }).await;
+    let register = RegisterRunner { handle: handle.clone(), spec: Arc::new(spec.clone()) };
+    let registered = coordinator.send(register).await;
     let registration = registered.map_err(|_| StartError::Died)??;
-    runner.send(BeginReporting { registration }).await.map_err(|_| StartError::Died)?;
+    runner.send(BeginReporting { registration, report: coordinator.clone().recipient(), max_reports: u32::MAX }).await.map_err(|_| StartError::Died)?;
+    let heartbeat_ms = builder.timers.heartbeat_ms;
+    let local = LocalNode { runner: &runner, handle, spec, vault, heartbeat_ms };
+    let (far, doors) = Far::start(builder.peers, local, &coordinator, guard);
     let handle = PlatformHandle::new(
         ties::job_recipients(&coordinator),
         scheduler.clone().recipient(),
         scheduler.clone().recipient(),
         hearers.metrics_recipients(),
         Arc::clone(&hearers.feed),
+        doors,
         board,
         builder.meter,
         facts,
@@ -322,7 +332,7 @@ async fn assemble(
     );
     #[cfg(feature = "testing")]
     let mortals = deaths::Mortals::of(&scheduler, &hearers);
-    actix::spawn(stop_when_asked(stop_asked, coordinator, scheduler, runner, hearers));
+    actix::spawn(stop_when_asked(stop_asked, coordinator, scheduler, runner, far, hearers));
     Ok(Assembled {
         handle,
         #[cfg(feature = "testing")]
@@ -353,6 +363,7 @@ async fn stop_when_asked(
     coordinator: Addr<Coordinator>,
     scheduler: Addr<Scheduler>,
     runner: Addr<Runner>,
+    far: Far,
     hearers: Hearers,
 ) {
     let Some((grace_ms, done)) = asked.recv().await else {
@@ -366,9 +377,11 @@ async fn stop_when_asked(
         log::error!("the runner did not drain in time");
     }
     let _ = runner.send(shutdown).await;
+    far.leave(shutdown).await;
     if coordinator.send(shutdown).timeout(STOP_PATIENCE).await.is_err() {
         log::error!("the coordinator did not flush in time");
     }
+    far.close(shutdown).await;
     hearers.stop(shutdown).await;
     // Whoever asked may have given up waiting.
     let _ = done.send(());

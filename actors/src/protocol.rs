@@ -5,15 +5,18 @@ pub mod access;
 mod admit;
 pub mod errors;
 pub mod feed;
+pub mod gateway;
 pub mod jobs;
 pub mod life;
 pub mod metrics;
 pub mod notices;
+pub mod orders;
 pub mod platform;
 pub mod runner;
 pub mod scheduling;
 
 pub use errors::{CancelError, DeleteError, LookupError, NodeError, OutputError, RetryError, SubmitError};
+pub use gateway::{NodeGateway, NodePort};
 pub use life::DeathGuard;
 pub use platform::{Health, PlatformHandle, RunnerSummary};
 pub use runner::RunnerHandle;

@@ -190,6 +190,7 @@ impl CoordinatorLink {
         self.commands += 1;
         Command {
             proto: PROTO,
+            cluster: self.cluster,
             term: self.term,
             incarnation: self.incarnation,
             cmd_no: self.commands,

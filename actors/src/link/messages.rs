@@ -35,6 +35,9 @@ pub struct CancelOrder {
 pub struct Command {
     /// Version of the structs.
     pub proto: u16,
+    /// The database that the coordinator speaks for: a node that works for several knows by it who is meant.
+    #[serde(default)]
+    pub cluster: ClusterId,
     /// The coordinator's term; a node refuses one lower than it has seen.
     pub term: Term,
     /// The life of the node that is spoken to.

@@ -283,6 +283,13 @@ impl NodeLink {
         taken.map(|(attempt, _)| *attempt).chain(self.waiting_for_death.values().map(|next| next.attempt))
     }
 
+    /// Whether this attempt is taken or running.
+    pub fn is_live(&self, attempt: AttemptId) -> bool {
+        let here = self.attempts.get(&attempt);
+        here.is_some_and(|phase| !matches!(phase, NodePhase::Done { .. }))
+            || self.waiting_for_death.get(&attempt.job).is_some_and(|next| next.attempt == attempt)
+    }
+
     /// How many attempts are taken or running.
     pub fn live_count(&self) -> usize {
         self.live().count()
