@@ -314,7 +314,10 @@ async fn assemble(
     let register = RegisterRunner { handle: handle.clone(), spec: Arc::new(spec.clone()) };
     let registered = coordinator.send(register).await;
     let registration = registered.map_err(|_| StartError::Died)??;
-    runner.send(BeginReporting { registration, report: coordinator.clone().recipient(), max_reports: u32::MAX }).await.map_err(|_| StartError::Died)?;
+    runner
+        .send(BeginReporting { registration, report: coordinator.clone().recipient(), max_reports: u32::MAX })
+        .await
+        .map_err(|_| StartError::Died)?;
     let heartbeat_ms = builder.timers.heartbeat_ms;
     let local = LocalNode { runner: &runner, handle, spec, vault, heartbeat_ms };
     let (far, doors) = Far::start(builder.peers, local, &coordinator, guard);

@@ -13,7 +13,6 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::{self, Moment};
 use crate::exec::{BaseEnv, ExecEvent, ExecJob, Executor, job_env};
 use crate::link::{Assignment, Command, NodeEffect, NodeLink};
-use bond::{Bond, Bonds};
 use crate::model::meter::Meter;
 use crate::model::{AttemptEnd, AttemptId, AttemptResult, Captured, ClusterId, NodeId, Stream, Usage};
 use crate::protocol::jobs::InputAck;
@@ -25,6 +24,7 @@ use crate::protocol::runner::{
 use crate::protocol::{DeathGuard, NodeError};
 use crate::secret::Vault;
 use crate::spool::Spool;
+use bond::{Bond, Bonds};
 
 /// Most events of the executor that are handled in one go.
 const EVENTS_AT_ONCE: usize = 256;
@@ -70,7 +70,14 @@ impl std::fmt::Debug for Runner {
 impl Runner {
     /// A Runner that reports once it has been told who it is, and to whom.
     pub fn new(setup: RunnerSetup, guard: DeathGuard) -> Self {
-        Self { setup, bonds: Bonds::default(), origin: clock::moment(), drained: Vec::new(), draining: false, guard }
+        Self {
+            setup,
+            bonds: Bonds::default(),
+            origin: clock::moment(),
+            drained: Vec::new(),
+            draining: false,
+            guard,
+        }
     }
 
     fn now(&self) -> u64 {
@@ -361,7 +368,11 @@ impl Handler<DrainNode> for Runner {
         let (sender, drained) = oneshot::channel();
         self.drained.push(sender);
         ctx.run_later(Duration::from_millis(message.grace_ms), |runner, _| {
-            runner.bonds.live().into_iter().for_each(|attempt| runner.setup.executor.kill(attempt, KILL_GRACE_MS));
+            runner
+                .bonds
+                .live()
+                .into_iter()
+                .for_each(|attempt| runner.setup.executor.kill(attempt, KILL_GRACE_MS));
         });
         self.tell(ctx);
         // The Runner is gone when the sender is: then nothing runs either.

@@ -166,7 +166,9 @@ impl Join {
                         return;
                     }
                     match self.carry(session).await {
-                        Ended::Unregistered(why) => log::warn!(url; "the coordinator wants this runner to register again: {why}"),
+                        Ended::Unregistered(why) => {
+                            log::warn!(url; "the coordinator wants this runner to register again: {why}")
+                        }
                         Ended::Superseded(why) => {
                             log::error!(url; "this runner takes no more work: {why}");
                             *self.session.borrow_mut() = None;
@@ -215,12 +217,15 @@ impl Join {
                 Ok(taken) => {
                     pauses.reset();
                     told = Some(rooms);
-                    for order in taken.orders.into_iter().filter(|order| order.no > seen).collect::<Vec<_>>() {
+                    for order in taken.orders.into_iter().filter(|order| order.no > seen).collect::<Vec<_>>()
+                    {
                         seen = order.no;
                         answers.extend(self.perform(order, &courier, registration).await);
                     }
                 }
-                Err(error) if error.is_kind("node-superseded") => return Ended::Superseded(error.to_string()),
+                Err(error) if error.is_kind("node-superseded") => {
+                    return Ended::Superseded(error.to_string());
+                }
                 Err(error) if error.is_kind("node-not-registered") || error.is_status(401) => {
                     return Ended::Unregistered(error.to_string());
                 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub use rooms::{WirePolicy, WireRooms};
 
-use crate::link::{Report, ReportRefusal, ReportReply};
+pub use crate::link::{Report, ReportRefusal, ReportReply};
 use crate::model::{Incarnation, NodeId, RunnerSpec};
 use crate::protocol::gateway::Introduction;
 use crate::protocol::orders::{Answer, Order};

@@ -64,7 +64,15 @@ const BANS: &[Ban] = &[
         advice: "only `metrics` names metric families: send a notice, or count into the Meter of `model`",
     },
     Ban {
-        scope: Scope::Library(&["coordinator", "scheduler", "runner", "runner_proxy", "uplink", "metrics", "events"]),
+        scope: Scope::Library(&[
+            "coordinator",
+            "scheduler",
+            "runner",
+            "runner_proxy",
+            "uplink",
+            "metrics",
+            "events",
+        ]),
         patterns: &["awc"],
         advice: "only `courier` speaks HTTP to another node",
     },

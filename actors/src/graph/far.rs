@@ -7,7 +7,7 @@ use actix::{Actor, Addr};
 
 use crate::coordinator::Coordinator;
 use crate::model::{NodeId, Pulses, RoomBoard, RunnerSpec};
-use crate::protocol::gateway::{Introduce, Introduction, NodeDoors};
+use crate::protocol::gateway::{Introduce, Introduction, NodeDoors, NodeTokens};
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::{DeathGuard, NodeGateway, NodePort, RunnerHandle};
 use crate::runner::Runner;
@@ -57,6 +57,20 @@ impl Introduce for Local {
     }
 }
 
+/// The tokens of nodes, made with the platform's key.
+#[derive(Debug)]
+struct Tokens(Arc<Vault>);
+
+impl NodeTokens for Tokens {
+    fn token_of(&self, node: NodeId) -> Option<String> {
+        self.0.node_token(node)
+    }
+
+    fn node_of(&self, token: &str) -> Option<NodeId> {
+        self.0.node_of_token(token)
+    }
+}
+
 /// The local node, as the graph knows it.
 pub(super) struct LocalNode<'a> {
     pub runner: &'a Addr<Runner>,
@@ -95,6 +109,7 @@ impl Far {
             report: coordinator.clone().recipient(),
             pulses,
             heartbeat_ms: local.heartbeat_ms,
+            tokens: Arc::new(Tokens(Arc::clone(&local.vault))),
         };
         for target in peers.dials {
             let dial = Dial {

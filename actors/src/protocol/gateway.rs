@@ -96,6 +96,17 @@ pub struct NodeGateway {
     pub pulses: Arc<Pulses>,
     /// The longest silence that a node may keep, in milliseconds.
     pub heartbeat_ms: u64,
+    /// Makes and tells the tokens of nodes.
+    pub tokens: Arc<dyn NodeTokens>,
+}
+
+/// The tokens that nodes show once they were let in. Each is bound to one node.
+pub trait NodeTokens: std::fmt::Debug + Send + Sync {
+    /// The token of a node; none when it cannot be made: then the node shows what it came with.
+    fn token_of(&self, node: NodeId) -> Option<String>;
+
+    /// Whose token this is, if it is one.
+    fn node_of(&self, token: &str) -> Option<NodeId>;
 }
 
 /// The doors of a platform to other machines.

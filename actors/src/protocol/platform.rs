@@ -150,7 +150,8 @@ impl PlatformHandle {
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let permits = Semaphore::new(facts.limits.max_in_flight);
-        let core = Core { jobs, runners, pause, metrics, feed, doors, permits, board, meter, facts, stopping };
+        let core =
+            Core { jobs, runners, pause, metrics, feed, doors, permits, board, meter, facts, stopping };
         Self { core: Arc::new(core), view: View::FULL, token: None }
     }
 

@@ -11,9 +11,7 @@ use crate::clock;
 use crate::courier::{Courier, CourierError, Pauses};
 use crate::link::{ReportRefusal, ReportReply};
 use crate::model::{NodeId, Pulses, RunnerKind, RunnerSpec};
-use crate::protocol::gateway::{
-    AdmitNode, AnswerOrders, Introduction, MAX_HOLD_MS, NodeRefusal, TakeOrders,
-};
+use crate::protocol::gateway::{AdmitNode, AnswerOrders, Introduction, MAX_HOLD_MS, NodeRefusal, TakeOrders};
 use crate::protocol::orders::{Ask, Order};
 use crate::protocol::runner::{RegisterError, Registration, RunnerReport};
 use crate::wire::{
@@ -156,9 +154,8 @@ impl Talk<'_> {
             if let Some(report) = watched.report {
                 // A node speaks for itself only.
                 let report = crate::link::Report { node: self.node, ..report };
-                answer = Some(
-                    self.dial.report.send(RunnerReport { report }).await.map_err(|_| Broken::Gone)?,
-                );
+                answer =
+                    Some(self.dial.report.send(RunnerReport { report }).await.map_err(|_| Broken::Gone)?);
             }
         }
     }

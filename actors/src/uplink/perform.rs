@@ -56,7 +56,9 @@ fn sealed_anew(vault: &Vault, mut command: Command, secrets: &[Secrets]) -> Comm
         let clear: SecretEnv = found.values.iter().cloned().collect();
         match vault.seal(assignment.attempt.job, &clear) {
             Ok(sealed) => put(assignment, sealed),
-            Err(error) => log::error!(attempt:% = assignment.attempt; "secret variables cannot be kept: {error}"),
+            Err(error) => {
+                log::error!(attempt:% = assignment.attempt; "secret variables cannot be kept: {error}")
+            }
         }
     }
     command
