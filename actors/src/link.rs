@@ -6,7 +6,7 @@ pub mod messages;
 pub mod node;
 
 pub use coordinator::{CoordinatorLink, JobFact, LinkEffect};
-pub use liveness::{LivenessTimers, NodeHealth};
+pub use liveness::{Heard, LivenessTimers, LivenessWatch, MassBrake, NodeHealth, Sweep, TimerError};
 pub use messages::{
     Assignment, CancelOrder, Command, CommandRefusal, Digest, Held, HeldPhase, Inventory, PROTO, Report,
     ReportRefusal, ReportReply, ReturnedNote, StartedNote, Verdict,
