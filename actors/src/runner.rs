@@ -106,7 +106,7 @@ impl Runner {
         if let Err(refusal) = self.setup.executor.start(job)
             && let Some(link) = &mut self.link
         {
-            let more = link.on_not_started(now, *attempt, refusal.to_string());
+            let more = link.on_not_started(*attempt, refusal.to_string());
             self.perform(more);
         }
     }
@@ -160,7 +160,8 @@ impl Runner {
         }
         let usable = self.setup.executor.usable_slots();
         if let Some(link) = &mut self.link {
-            link.set_usable_slots(usable);
+            let effects = link.set_usable_slots(usable);
+            self.perform(effects);
         }
         self.tell(ctx);
     }
