@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock;
 use crate::coordinator::{Coordinator, CoordinatorSetup, restore};
 use crate::exec::{BaseEnv, ExecEvents, Executor, ProcessConfig, ProcessError, ProcessExecutor};
-use crate::link::LivenessTimers;
+use crate::link::{LivenessTimers, TimerError};
 use crate::model::meter::Meter;
 use crate::model::{AdmissionRules, HealthBoard, Limits, NodeId, RunnerSpec, StoreSummary};
 use crate::protocol::metrics::Shutdown;
@@ -57,6 +57,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The timers of silence contradict each other.
+    #[error(transparent)]
+    Timers(#[from] TimerError),
     /// The actors ended while they were being started.
     #[error("the actors ended while they were being started")]
     Died,
@@ -206,6 +209,7 @@ impl Builder {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub async fn start(self) -> Result<Platform, StartError> {
+        self.timers.check()?;
         let arbiter = Arbiter::new();
         let (sender, assembled) = oneshot::channel();
         let (stop, stop_asked) = mpsc::unbounded_channel();

@@ -95,7 +95,9 @@ impl Runner {
     }
 
     fn share_slots(&mut self) {
-        self.bonds.share_slots(if self.draining { 0 } else { self.setup.executor.usable_slots() });
+        let usable = if self.draining { 0 } else { self.setup.executor.usable_slots() };
+        let effects = self.bonds.share_slots(usable);
+        self.perform(effects);
     }
 
     fn perform(&mut self, effects: Vec<NodeEffect>) {
@@ -120,7 +122,7 @@ impl Runner {
         if let Err(refusal) = self.setup.executor.start(job)
             && let Some(bond) = self.bonds.holder(*attempt)
         {
-            let more = bond.link.on_not_started(now, *attempt, refusal.to_string());
+            let more = bond.link.on_not_started(*attempt, refusal.to_string());
             self.perform(more);
         }
     }

@@ -62,6 +62,7 @@ impl Coordinator {
                 round.kill.push(CancelOrder { attempt, grace_ms: 0 });
             }
             LinkEffect::Capacity { usable_slots } => round.capacity = Some(usable_slots),
+            LinkEffect::Restate => round.restate = true,
         }
     }
 
@@ -161,7 +162,7 @@ impl Coordinator {
         ctx: &mut Context<Self>,
     ) {
         self.send_assignments(round.resend, ctx);
-        if !round.kill.is_empty() {
+        if !round.kill.is_empty() || round.restate {
             self.order_cancels(id, round.kill, ctx);
         }
         let mut asks = Vec::new();
@@ -200,6 +201,8 @@ struct ReportRound {
     released: u32,
     resend: Vec<AttemptId>,
     kill: Vec<CancelOrder>,
+    /// Whether the node must be told again whether to drain: every command says it.
+    restate: bool,
     capacity: Option<u32>,
 }
 

@@ -60,13 +60,6 @@ uuid_id!(
     ClusterId
 );
 
-impl Default for ClusterId {
-    /// No database: what an older peer leaves out.
-    fn default() -> Self {
-        Self(Uuid::nil())
-    }
-}
-
 macro_rules! fencing_number {
     ($(#[$doc:meta])* $name:ident, $inner:ty) => {
         $(#[$doc])*

@@ -3,7 +3,7 @@
 
 use actix::Recipient;
 
-use crate::link::NodeLink;
+use crate::link::{NodeEffect, NodeLink};
 use crate::model::{AttemptId, ClusterId, Incarnation};
 use crate::protocol::runner::RunnerReport;
 
@@ -65,14 +65,15 @@ impl Bonds {
     }
 
     /// Shares out so many slots: each coordinator may use those that the others do not.
-    pub fn share_slots(&mut self, usable: u32) {
+    pub fn share_slots(&mut self, usable: u32) -> Vec<NodeEffect> {
         if let [only] = self.0.as_mut_slice() {
             return only.link.set_usable_slots(usable);
         }
         let taken: u32 = self.0.iter().map(|bond| bond.link.live_count() as u32).sum();
-        for bond in &mut self.0 {
+        let share = |bond: &mut Bond| {
             let of_others = taken - bond.link.live_count() as u32;
-            bond.link.set_usable_slots(usable.saturating_sub(of_others));
-        }
+            bond.link.set_usable_slots(usable.saturating_sub(of_others))
+        };
+        self.0.iter_mut().flat_map(share).collect()
     }
 }
