@@ -299,6 +299,7 @@ async fn assemble(
         vault,
         events,
         spool: spool_dir.map(Spool::new),
+        results: None,
         report: coordinator.clone().recipient(),
         heartbeat_ms: builder.timers.heartbeat_ms,
         meter: Arc::clone(&builder.meter),

@@ -1,6 +1,8 @@
 //! The Runner: owns the processes of one node and its half of the link. It acts on commands, tells what became of
 //! them, and stays able to hear a cancel while it works. It knows no queue and no records.
 
+mod results;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +18,13 @@ use crate::model::{AttemptEnd, AttemptId, AttemptResult, Captured, NodeId, Strea
 use crate::protocol::jobs::InputAck;
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::runner::{
-    AssignAttempts, BeginReporting, CancelAttempt, DrainNode, ForgetOutput, ReadOutput, RunnerReport,
-    SpoolChunk, SpoolReadError, WriteInput,
+    AssignAttempts, CancelAttempt, DrainNode, ForgetOutput, ReadOutput, RunnerReport, SpoolChunk,
+    SpoolReadError, WriteInput,
 };
 use crate::protocol::{DeathGuard, NodeError};
 use crate::secret::Vault;
 use crate::spool::Spool;
+use crate::spool::results::ResultLog;
 
 /// Most events of the executor that are handled in one go.
 const EVENTS_AT_ONCE: usize = 256;
@@ -42,6 +45,8 @@ pub struct RunnerSetup {
     pub events: mpsc::UnboundedReceiver<ExecEvent>,
     /// Where output is kept; none for executors that keep none.
     pub spool: Option<Spool>,
+    /// Where results are kept until they have their verdict; none beside a coordinator, whose records keep them.
+    pub results: Option<ResultLog>,
     /// Takes reports.
     pub report: Recipient<RunnerReport>,
     /// Time between two reports without news, in milliseconds.
@@ -56,6 +61,8 @@ pub struct Runner {
     link: Option<NodeLink>,
     origin: Moment,
     drained: Vec<oneshot::Sender<()>>,
+    /// When it was last told that results are not kept.
+    warned: Option<Moment>,
     guard: DeathGuard,
 }
 
@@ -68,7 +75,7 @@ impl std::fmt::Debug for Runner {
 impl Runner {
     /// A Runner that reports once it has been told who it is.
     pub fn new(setup: RunnerSetup, guard: DeathGuard) -> Self {
-        Self { setup, link: None, origin: clock::moment(), drained: Vec::new(), guard }
+        Self { setup, link: None, origin: clock::moment(), drained: Vec::new(), warned: None, guard }
     }
 
     fn now(&self) -> u64 {
@@ -78,55 +85,56 @@ impl Runner {
     fn on_command(&mut self, command: Command, ctx: &mut Context<Self>) -> Result<(), NodeError> {
         let now = self.now();
         let link = self.link.as_mut().ok_or(NodeError::Unavailable { maybe_applied: false })?;
+        let term = command.term;
         let effects = link.on_command(now, command).map_err(NodeError::Refused)?;
-        self.perform(effects);
+        self.see_term(term);
+        self.perform(effects, ctx);
         self.tell(ctx);
         Ok(())
     }
 
-    fn perform(&mut self, effects: Vec<NodeEffect>) {
+    fn perform(&mut self, effects: Vec<NodeEffect>, ctx: &mut Context<Self>) {
         for effect in effects {
             match effect {
-                NodeEffect::Start(assignment) => self.start_attempt(&assignment),
+                NodeEffect::Start(assignment) => self.start_attempt(&assignment, ctx),
                 NodeEffect::Kill { attempt, grace_ms } => self.setup.executor.kill(attempt, grace_ms),
                 NodeEffect::Forget(attempt) => self.forget(move |kept| kept == attempt),
             }
         }
     }
 
-    fn start_attempt(&mut self, assignment: &Assignment) {
+    fn start_attempt(&mut self, assignment: &Assignment, ctx: &mut Context<Self>) {
         let Assignment { attempt, spec, started_before } = assignment;
         let env = job_env(&self.setup.base_env, &spec.env, *attempt, u32::from(*started_before) + 1);
         let now = self.now();
         let secret_env = match self.setup.vault.open(attempt.job, &spec.secret_env) {
             Ok(secret_env) => secret_env,
-            Err(error) => return self.not_started(now, *attempt, error.to_string()),
+            Err(error) => return self.not_started(now, *attempt, error.to_string(), ctx),
         };
         let job = ExecJob { attempt: *attempt, spec: Arc::clone(spec), env, secret_env };
         if let Err(refusal) = self.setup.executor.start(job)
             && let Some(link) = &mut self.link
         {
             let more = link.on_not_started(now, *attempt, refusal.to_string());
-            self.perform(more);
+            self.perform(more, ctx);
         }
     }
 
     /// An attempt without its secret variables ends before it starts: no repetition here would fare better.
-    fn not_started(&mut self, now: u64, attempt: AttemptId, message: String) {
+    fn not_started(&mut self, now: u64, attempt: AttemptId, message: String, ctx: &mut Context<Self>) {
         log::error!(attempt:% = attempt; "a job is not started: {message}");
-        self.finished(
-            now,
-            AttemptResult {
-                attempt,
-                end: AttemptEnd::SpawnError { message, shell_code: 126 },
-                usage: Usage::default(),
-                stdout: Captured::default(),
-                stderr: Captured::default(),
-                started_ms_ago: None,
-                isolation: self.setup.executor.isolation(),
-                artifacts: Default::default(),
-            },
-        );
+        let result = AttemptResult {
+            attempt,
+            end: AttemptEnd::SpawnError { message, shell_code: 126 },
+            usage: Usage::default(),
+            stdout: Captured::default(),
+            stderr: Captured::default(),
+            started_ms_ago: None,
+            isolation: self.setup.executor.isolation(),
+            artifacts: Default::default(),
+        };
+        self.count(&result);
+        self.keep(now, vec![result], ctx);
     }
 
     /// Removes spooled output off this thread: folders may be large.
@@ -142,6 +150,7 @@ impl Runner {
 
     fn on_events(&mut self, events: Vec<ExecEvent>, ctx: &mut Context<Self>) {
         let now = self.now();
+        let mut finished = Vec::new();
         for event in events {
             match event {
                 ExecEvent::Started { attempt } => {
@@ -150,7 +159,10 @@ impl Runner {
                         link.on_started(now, attempt);
                     }
                 }
-                ExecEvent::Finished(result) => self.finished(now, *result),
+                ExecEvent::Finished(result) => {
+                    self.count(&result);
+                    finished.push(*result);
+                }
                 ExecEvent::InputRoom { .. } => {}
                 ExecEvent::SlotQuarantined { slot, why } => {
                     self.setup.meter.slots_quarantined.add(1);
@@ -158,14 +170,11 @@ impl Runner {
                 }
             }
         }
-        let usable = self.setup.executor.usable_slots();
-        if let Some(link) = &mut self.link {
-            link.set_usable_slots(usable);
-        }
+        self.keep(now, finished, ctx);
         self.tell(ctx);
     }
 
-    fn finished(&mut self, now: u64, result: AttemptResult) {
+    fn count(&self, result: &AttemptResult) {
         let meter = &self.setup.meter;
         meter.orphans_killed.add(u64::from(result.usage.orphans_killed));
         meter.oom_kills.add(u64::from(result.usage.oom_kills));
@@ -178,10 +187,6 @@ impl Runner {
             let summary = captured.summary;
             meter.output_bytes[stream as usize].add(summary.total_bytes);
             meter.output_truncated[stream as usize].add(u64::from(summary.is_truncated()));
-        }
-        if let Some(link) = &mut self.link {
-            let effects = link.on_finished(now, result);
-            self.perform(effects);
         }
     }
 
@@ -198,12 +203,15 @@ impl Runner {
 
     fn report(&mut self, ctx: &mut Context<Self>) {
         let now = self.now();
+        let usable = self.usable_slots();
         let Some(link) = &mut self.link else { return };
+        link.set_usable_slots(usable);
         let sent = self.setup.report.send(RunnerReport { report: link.report(now) });
         ctx.spawn(sent.into_actor(self).map(|answer, runner, ctx| match answer {
             Ok(Ok(reply)) => {
                 let effects = runner.link.as_mut().map(|link| link.on_reply(&reply)).unwrap_or_default();
-                runner.perform(effects);
+                runner.perform(effects, ctx);
+                runner.judged(&reply);
                 runner.tell(ctx);
             }
             Ok(Err(refusal)) => {
@@ -249,24 +257,6 @@ impl Handler<ExecEvents> for Runner {
 
     fn handle(&mut self, message: ExecEvents, ctx: &mut Context<Self>) {
         self.on_events(message.0, ctx);
-    }
-}
-
-impl Handler<BeginReporting> for Runner {
-    type Result = ();
-
-    fn handle(&mut self, message: BeginReporting, ctx: &mut Context<Self>) {
-        let registration = message.registration;
-        let slots = self.setup.executor.usable_slots();
-        let (cluster, node) = (registration.cluster, self.setup.node);
-        match &mut self.link {
-            Some(link) => link.rejoin(registration.incarnation, registration.term),
-            None => {
-                let (incarnation, term) = (registration.incarnation, registration.term);
-                self.link = Some(NodeLink::new(cluster, node, incarnation, term, slots));
-            }
-        }
-        self.report(ctx);
     }
 }
 
