@@ -150,7 +150,13 @@ impl ResultLog {
         Self::open_with(dir, MAX_RESULT_LOG_BYTES)
     }
 
-    fn open_with(dir: &Path, limit_bytes: u64) -> Result<Self, ResultLogError> {
+    /// The same with less room: so many bytes of results without a verdict, and never more than
+    /// [`MAX_RESULT_LOG_BYTES`].
+    ///
+    /// # Errors
+    /// As of [`ResultLog::open`].
+    pub fn open_with(dir: &Path, limit_bytes: u64) -> Result<Self, ResultLogError> {
+        let limit_bytes = limit_bytes.min(MAX_RESULT_LOG_BYTES);
         let (file, found) = LogFile::open(dir)?;
         let state = NodeState::read(dir)?;
         let held = found.iter().map(|result| result.attempt).collect();

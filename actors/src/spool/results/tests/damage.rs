@@ -150,13 +150,11 @@ fn a_sync_that_failed_is_not_believed_when_it_succeeds_the_next_time() {
     assert_eq!(numbers(&results), [attempt(1), attempt(3)]);
 }
 
-/// In a process of its own, whose files may not be long: the part of the next test that runs there.
-#[test]
-#[ignore = "the next test runs it, in a process that may not write long files"]
-fn in_a_process_that_may_not_write_long_files() {
-    #[allow(clippy::disallowed_methods, reason = "the test that starts it says where")]
-    let dir = std::env::var("CALLBOARD_TEST_FOLDER").unwrap();
-    let (log, _) = open(Path::new(&dir));
+/// Where the next test works when it has started itself again, in a process that may not write long files.
+const FOLDER: &str = "CALLBOARD_TEST_FOLDER";
+
+fn fill(dir: &Path) {
+    let (log, _) = open(dir);
     append(&log, vec![result(1, 1000)]).unwrap();
     let refused = append(&log, vec![result(2, 100_000)]).unwrap_err();
     assert!(matches!(refused, ResultLogError::Io { .. }), "{refused}");
@@ -166,23 +164,23 @@ fn in_a_process_that_may_not_write_long_files() {
 
 #[test]
 fn a_full_disk_refuses_what_finds_no_room_and_spoils_nothing() {
+    #[allow(clippy::disallowed_methods, reason = "the same test of another process says where")]
+    if let Ok(folder) = std::env::var(FOLDER) {
+        return fill(Path::new(&folder));
+    }
     let dir = tempfile::tempdir().unwrap();
-    let name = "spool::results::tests::damage::in_a_process_that_may_not_write_long_files";
+    let name = "spool::results::tests::damage::a_full_disk_refuses_what_finds_no_room_and_spoils_nothing";
     // 16 KiB where a unit is 512 bytes, 32 where it is 1024. Who ignores the signal is told by an error.
-    let script = r#"trap '' XFSZ; ulimit -f 32; exec "$0" --ignored --exact "$1" --nocapture"#;
+    let script = r#"trap '' XFSZ; ulimit -f 32; exec "$0" --exact "$1" --nocapture"#;
     let ran = std::process::Command::new("sh")
         .args(["-c", script])
         .arg(std::env::current_exe().unwrap())
         .arg(name)
-        .env("CALLBOARD_TEST_FOLDER", dir.path())
+        .env(FOLDER, dir.path())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&ran.stdout);
-    assert!(
-        ran.status.success() && said.contains("all three were tried"),
-        "{said}{}",
-        String::from_utf8_lossy(&ran.stderr)
-    );
+    let said = [ran.stdout, ran.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+    assert!(ran.status.success() && said.contains("all three were tried"), "{said}");
     assert_eq!(found(dir.path()), [result(1, 1000), result(3, 1000)]);
 }
 
