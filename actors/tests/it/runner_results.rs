@@ -46,13 +46,13 @@ impl Handler<RunnerReport> for Double {
     fn handle(&mut self, message: RunnerReport, _: &mut Context<Self>) -> Self::Result {
         let report = message.report;
         if let Some(log) = &self.0.log {
-            let stored = count_results(&std::fs::read(log).unwrap());
+            let stored = count_results(&std::fs::read(log).expect("the log is there"));
             assert!(stored >= report.finished.len(), "{stored} on disk: {:?}", report.finished);
         }
         let judged = report.finished.iter().filter(|_| self.0.judges.load(Ordering::Relaxed));
         let verdicts = judged.map(|result| (result.attempt, Verdict::Recorded)).collect();
         let reply = ReportReply { n: report.n, verdicts, want_full_inventory: false };
-        self.0.heard.lock().unwrap().push(report);
+        self.0.heard.lock().expect("no double panicked").push(report);
         MessageResult(Ok(reply))
     }
 }
@@ -74,13 +74,13 @@ impl Life {
         let (counts, report) = (Arc::clone(&meter), Double(desk.clone()).start().recipient());
         let (sender, runner) = tokio::sync::oneshot::channel();
         arbiter.spawn_fn(move || drop(sender.send(runner_with(log, report, counts))));
-        let runner = runner.await.unwrap();
+        let runner = runner.await.expect("the thread runs");
         Self { runner, arbiter, desk, meter, incarnation: Incarnation(n), commands: 0 }
     }
 
     async fn join(self, cluster: ClusterId, term: u64) -> Self {
         let registration = Registration { cluster, incarnation: self.incarnation, term: Term(term) };
-        self.runner.send(BeginReporting { registration }).await.unwrap();
+        self.runner.send(BeginReporting { registration }).await.expect("it lives");
         self
     }
 
@@ -99,23 +99,26 @@ impl Life {
             drain: false,
             answered_n: 0,
         };
-        self.runner.send(AssignAttempts { command }).await.unwrap()
+        self.runner.send(AssignAttempts { command }).await.expect("it lives")
     }
 
     /// Waits until something was heard.
     async fn heard<T>(&self, mut what: impl FnMut(&[Report]) -> Option<T>) -> T {
         for _ in 0..2000 {
-            if let Some(found) = what(&self.desk.heard.lock().unwrap()) {
+            if let Some(found) = what(&self.desk.heard.lock().expect("no double panicked")) {
                 return found;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("not within a patience: {:?}", self.desk.heard.lock().unwrap());
+        panic!("not within a patience: {:?}", self.desk.heard.lock().expect("no double panicked"));
     }
 
     async fn end(self) {
         self.arbiter.stop();
-        tokio::task::spawn_blocking(|| self.arbiter.join().unwrap()).await.unwrap();
+        tokio::task::spawn_blocking(|| self.arbiter.join())
+            .await
+            .expect("it was asked")
+            .expect("it ends in peace");
     }
 }
 
@@ -249,4 +252,27 @@ async fn a_node_whose_results_find_no_room_takes_no_more_work_until_some_are_jud
     life.assign(99..100, 1).await.unwrap();
     life.heard(|reports| told(reports).contains(&attempt(99)).then_some(())).await;
     life.end().await;
+}
+
+/// What a node of version 1 left on its disk is a promise, as the wire is: a change that fails here would lose results
+/// with an update. Make a new version, and keep this sample.
+#[test]
+fn a_log_of_version_1_is_still_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let sample: &[u8] = include_bytes!("golden/results_v1.log");
+    std::fs::write(dir.path().join("results.log"), sample).unwrap();
+    std::fs::write(dir.path().join("node_state"), include_bytes!("golden/node_state_v1.json")).unwrap();
+    assert_eq!(count_results(sample), 4);
+    let log = open(dir.path());
+    assert_eq!(log.held(), [attempt(1), attempt(3)]);
+    let joined = log.join(CLUSTER, Term(1)).blocking_recv().unwrap().unwrap();
+    assert_eq!(joined.term, Term(5));
+    let [first, second] = &joined.results[..] else { panic!("{:?}", joined.results) };
+    assert_eq!(first.end, AttemptEnd::Exited(Exit::Code(1)));
+    assert_eq!(
+        (first.stdout.inline.as_deref(), first.stderr.inline.as_deref()),
+        (Some(&b"out\xff"[..]), None)
+    );
+    assert_eq!((second.stdout.summary.total_bytes, second.stdout.inline.as_ref()), (99, None));
+    assert!(second.started_ms_ago.is_some_and(|ago| ago >= 1234), "it lies there for a while");
 }
