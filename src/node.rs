@@ -283,6 +283,7 @@ fn peers(config: &NodeConfig) -> Result<Peers, ConfigError> {
         dials: config.server.runner_urls.iter().map(dial).collect(),
         joins: config.runner.join.iter().map(join).collect(),
         is_dialled: config.role == Role::Runner,
+        results_dir: Some(config.server.data_dir.join("results")),
     })
 }
 

@@ -2,6 +2,7 @@
 //! them, and stays able to hear a cancel while it works. It knows no queue and no records.
 
 mod bond;
+mod results;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,19 +13,20 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{self, Moment};
 use crate::exec::{BaseEnv, ExecEvent, ExecJob, Executor, job_env};
-use crate::link::{Assignment, Command, NodeEffect, NodeLink};
+use crate::link::{Assignment, Command, NodeEffect};
 use crate::model::meter::Meter;
 use crate::model::{AttemptEnd, AttemptId, AttemptResult, Captured, ClusterId, NodeId, Stream, Usage};
 use crate::protocol::jobs::InputAck;
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::runner::{
-    AssignAttempts, BeginReporting, CancelAttempt, DrainNode, ForgetOutput, ReadOutput, RunnerReport,
-    SpoolChunk, SpoolReadError, WriteInput,
+    AssignAttempts, CancelAttempt, DrainNode, ForgetOutput, ReadOutput, RunnerReport, SpoolChunk,
+    SpoolReadError, WriteInput,
 };
 use crate::protocol::{DeathGuard, NodeError};
 use crate::secret::Vault;
 use crate::spool::Spool;
-use bond::{Bond, Bonds};
+use crate::spool::results::ResultLog;
+use bond::Bonds;
 
 /// Most events of the executor that are handled in one go.
 const EVENTS_AT_ONCE: usize = 256;
@@ -45,6 +47,8 @@ pub struct RunnerSetup {
     pub events: mpsc::UnboundedReceiver<ExecEvent>,
     /// Where output is kept; none for executors that keep none.
     pub spool: Option<Spool>,
+    /// Where results for a coordinator elsewhere are kept until they have their verdict; none where there can be none.
+    pub results: Option<ResultLog>,
     /// Time between two reports without news, in milliseconds.
     pub heartbeat_ms: u64,
     /// Counters.
@@ -58,6 +62,8 @@ pub struct Runner {
     origin: Moment,
     drained: Vec<oneshot::Sender<()>>,
     draining: bool,
+    /// When it was last told that results are not kept.
+    warned: Option<Moment>,
     guard: DeathGuard,
 }
 
@@ -76,6 +82,7 @@ impl Runner {
             origin: clock::moment(),
             drained: Vec::new(),
             draining: false,
+            warned: None,
             guard,
         }
     }
@@ -87,62 +94,64 @@ impl Runner {
     fn on_command(&mut self, command: Command, ctx: &mut Context<Self>) -> Result<(), NodeError> {
         let now = self.now();
         let bond = self.bonds.of(command.cluster).ok_or(NodeError::Unavailable { maybe_applied: false })?;
+        let (is_far, term) = (bond.is_far, command.term);
         let effects = bond.link.on_command(now, command).map_err(NodeError::Refused)?;
-        self.perform(effects);
-        self.share_slots();
+        if is_far {
+            self.see_term(term);
+        }
+        self.perform(effects, ctx);
+        self.share_slots(ctx);
         self.tell(ctx);
         Ok(())
     }
 
-    fn share_slots(&mut self) {
-        let usable = if self.draining { 0 } else { self.setup.executor.usable_slots() };
-        let effects = self.bonds.share_slots(usable);
-        self.perform(effects);
+    fn share_slots(&mut self, ctx: &mut Context<Self>) {
+        let effects = self.bonds.share_slots(self.usable_slots());
+        self.perform(effects, ctx);
     }
 
-    fn perform(&mut self, effects: Vec<NodeEffect>) {
+    fn perform(&mut self, effects: Vec<NodeEffect>, ctx: &mut Context<Self>) {
         for effect in effects {
             match effect {
-                NodeEffect::Start(assignment) => self.start_attempt(&assignment),
+                NodeEffect::Start(assignment) => self.start_attempt(&assignment, ctx),
                 NodeEffect::Kill { attempt, grace_ms } => self.setup.executor.kill(attempt, grace_ms),
                 NodeEffect::Forget(attempt) => self.forget(move |kept| kept == attempt),
             }
         }
     }
 
-    fn start_attempt(&mut self, assignment: &Assignment) {
+    fn start_attempt(&mut self, assignment: &Assignment, ctx: &mut Context<Self>) {
         let Assignment { attempt, spec, started_before } = assignment;
         let env = job_env(&self.setup.base_env, &spec.env, *attempt, u32::from(*started_before) + 1);
         let now = self.now();
         let secret_env = match self.setup.vault.open(attempt.job, &spec.secret_env) {
             Ok(secret_env) => secret_env,
-            Err(error) => return self.not_started(now, *attempt, error.to_string()),
+            Err(error) => return self.not_started(now, *attempt, error.to_string(), ctx),
         };
         let job = ExecJob { attempt: *attempt, spec: Arc::clone(spec), env, secret_env };
         if let Err(refusal) = self.setup.executor.start(job)
             && let Some(bond) = self.bonds.holder(*attempt)
         {
             let more = bond.link.on_not_started(*attempt, refusal.to_string());
-            self.perform(more);
+            self.perform(more, ctx);
         }
     }
 
     /// An attempt without its secret variables ends before it starts: no repetition here would fare better.
-    fn not_started(&mut self, now: u64, attempt: AttemptId, message: String) {
+    fn not_started(&mut self, now: u64, attempt: AttemptId, message: String, ctx: &mut Context<Self>) {
         log::error!(attempt:% = attempt; "a job is not started: {message}");
-        self.finished(
-            now,
-            AttemptResult {
-                attempt,
-                end: AttemptEnd::SpawnError { message, shell_code: 126 },
-                usage: Usage::default(),
-                stdout: Captured::default(),
-                stderr: Captured::default(),
-                started_ms_ago: None,
-                isolation: self.setup.executor.isolation(),
-                artifacts: Default::default(),
-            },
-        );
+        let result = AttemptResult {
+            attempt,
+            end: AttemptEnd::SpawnError { message, shell_code: 126 },
+            usage: Usage::default(),
+            stdout: Captured::default(),
+            stderr: Captured::default(),
+            started_ms_ago: None,
+            isolation: self.setup.executor.isolation(),
+            artifacts: Default::default(),
+        };
+        self.count(&result);
+        self.keep(now, vec![result], ctx);
     }
 
     /// Removes spooled output off this thread: folders may be large.
@@ -158,6 +167,7 @@ impl Runner {
 
     fn on_events(&mut self, events: Vec<ExecEvent>, ctx: &mut Context<Self>) {
         let now = self.now();
+        let mut finished = Vec::new();
         for event in events {
             match event {
                 ExecEvent::Started { attempt } => {
@@ -166,7 +176,10 @@ impl Runner {
                         bond.link.on_started(now, attempt);
                     }
                 }
-                ExecEvent::Finished(result) => self.finished(now, *result),
+                ExecEvent::Finished(result) => {
+                    self.count(&result);
+                    finished.push(*result);
+                }
                 ExecEvent::InputRoom { .. } => {}
                 ExecEvent::SlotQuarantined { slot, why } => {
                     self.setup.meter.slots_quarantined.add(1);
@@ -174,11 +187,12 @@ impl Runner {
                 }
             }
         }
-        self.share_slots();
+        self.keep(now, finished, ctx);
+        self.share_slots(ctx);
         self.tell(ctx);
     }
 
-    fn finished(&mut self, now: u64, result: AttemptResult) {
+    fn count(&self, result: &AttemptResult) {
         let meter = &self.setup.meter;
         meter.orphans_killed.add(u64::from(result.usage.orphans_killed));
         meter.oom_kills.add(u64::from(result.usage.oom_kills));
@@ -191,10 +205,6 @@ impl Runner {
             let summary = captured.summary;
             meter.output_bytes[stream as usize].add(summary.total_bytes);
             meter.output_truncated[stream as usize].add(u64::from(summary.is_truncated()));
-        }
-        if let Some(bond) = self.bonds.holder(result.attempt) {
-            let effects = bond.link.on_finished(now, result);
-            self.perform(effects);
         }
     }
 
@@ -223,8 +233,11 @@ impl Runner {
             bond.in_flight = bond.in_flight.saturating_sub(1);
             match answer {
                 Ok(Ok(reply)) => {
-                    let effects = bond.link.on_reply(&reply);
-                    runner.perform(effects);
+                    let (is_far, effects) = (bond.is_far, bond.link.on_reply(&reply));
+                    runner.perform(effects, ctx);
+                    if is_far {
+                        runner.judged(&reply);
+                    }
                     runner.tell(ctx);
                 }
                 Ok(Err(refusal)) => {
@@ -280,28 +293,6 @@ impl Handler<ExecEvents> for Runner {
 
     fn handle(&mut self, message: ExecEvents, ctx: &mut Context<Self>) {
         self.on_events(message.0, ctx);
-    }
-}
-
-impl Handler<BeginReporting> for Runner {
-    type Result = ();
-
-    fn handle(&mut self, message: BeginReporting, ctx: &mut Context<Self>) {
-        let BeginReporting { registration, report, max_reports } = message;
-        let (cluster, node) = (registration.cluster, self.setup.node);
-        let (incarnation, term) = (registration.incarnation, registration.term);
-        match self.bonds.of(cluster) {
-            Some(bond) => {
-                bond.link.rejoin(incarnation, term);
-                (bond.report, bond.max_reports, bond.in_flight) = (report, max_reports, 0);
-            }
-            None => {
-                let link = NodeLink::new(cluster, node, incarnation, term, 0);
-                self.bonds.add(Bond { cluster, link, report, max_reports, in_flight: 0 });
-            }
-        }
-        self.share_slots();
-        self.report(cluster, ctx);
     }
 }
 

@@ -25,6 +25,9 @@ use crate::wire::{self, AnswersBody, HelloBody, OrdersAnswer, OrdersBody, Regist
 
 pub use port::Port;
 
+/// How long a node that still works for another coordinator waits before it tries to join again.
+const OCCUPIED_PAUSE: Duration = Duration::from_secs(10);
+
 /// What a node does for its coordinators with.
 #[derive(Clone, Debug)]
 pub struct NodeSide {
@@ -161,9 +164,16 @@ impl Join {
                     (pauses, told) = (Pauses::default(), String::new());
                     *self.session.borrow_mut() = Some(session.clone());
                     let (report, max_reports) = (self.report.clone(), 1);
-                    let begin = BeginReporting { registration, report, max_reports };
-                    if self.side.begin.send(begin).await.is_err() {
-                        return;
+                    let begin = BeginReporting { registration, report, max_reports, is_far: true };
+                    match self.side.begin.send(begin).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(occupied)) => {
+                            log::error!(url; "{occupied}");
+                            *self.session.borrow_mut() = None;
+                            actix::clock::sleep(OCCUPIED_PAUSE).await;
+                            continue;
+                        }
+                        Err(_) => return,
                     }
                     match self.carry(session).await {
                         Ended::Unregistered(why) => {

@@ -5,6 +5,7 @@ use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use callboard_actors::protocol::NodePort;
 use callboard_actors::protocol::gateway::{BeginLife, GiveOrders, NodeRefusal, WatchReports};
+use callboard_actors::protocol::runner::Occupied;
 use callboard_actors::wire::{
     GiveAnswer, GiveBody, HelloBody, MAX_NODE_BODY_BYTES, Protos, RegisteredBody, WatchAnswer, WatchBody,
 };
@@ -14,6 +15,12 @@ use super::door::Door;
 use super::gateway::gone;
 use super::problem::Problem;
 use super::{body, kinds};
+
+impl From<Occupied> for Problem {
+    fn from(occupied: Occupied) -> Self {
+        Self::new(&kinds::OTHER_CLUSTER, occupied.to_string())
+    }
+}
 
 /// Says who this is.
 pub async fn hello(door: Visit, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
@@ -26,7 +33,7 @@ pub async fn hello(door: Visit, request: HttpRequest, payload: Payload) -> Resul
 pub async fn begin(door: Visit, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let begun: RegisteredBody = body::json(&door, &request, payload, MAX_NODE_BODY_BYTES).await?;
     let registration = begun.registration;
-    port(&door)?.begin.send(BeginLife { registration }).await.map_err(|_| gone())?;
+    port(&door)?.begin.send(BeginLife { registration }).await.map_err(|_| gone())??;
     Ok(HttpResponse::Ok().json(()))
 }
 

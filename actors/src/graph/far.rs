@@ -1,10 +1,12 @@
 //! Ties the actors that speak with other machines: those of a coordinator to its far nodes, those of a node to
 //! coordinators elsewhere. Which of them there are is what the builder says.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix::{Actor, Addr};
 
+use super::StartError;
 use crate::coordinator::Coordinator;
 use crate::model::{NodeId, Pulses, RoomBoard, RunnerSpec};
 use crate::protocol::gateway::{Introduce, Introduction, NodeDoors, NodeTokens};
@@ -14,6 +16,7 @@ use crate::runner::Runner;
 use crate::runner_proxy::dial::{self, Dial};
 use crate::runner_proxy::{Reception, ReceptionSetup};
 use crate::secret::Vault;
+use crate::spool::results::ResultLog;
 use crate::uplink::{JoinTarget, NodeSide, Port, Uplink};
 
 /// A node that a coordinator dials.
@@ -40,6 +43,24 @@ pub struct Peers {
     pub joins: Vec<JoinTarget>,
     /// Whether coordinators may dial its own node.
     pub is_dialled: bool,
+    /// Where its own node keeps results until coordinators elsewhere have them; without one they are in memory only.
+    pub results_dir: Option<PathBuf>,
+}
+
+impl Peers {
+    /// Whether its own node works for coordinators elsewhere.
+    pub fn works_afar(&self) -> bool {
+        self.is_dialled || !self.joins.is_empty()
+    }
+
+    /// The log of results, opened off this thread; none where none is needed.
+    pub(super) async fn open_results(&self) -> Result<Option<ResultLog>, StartError> {
+        let Some(dir) = self.results_dir.clone().filter(|_| self.works_afar()) else {
+            return Ok(None);
+        };
+        let opened = tokio::task::spawn_blocking(move || ResultLog::open(&dir)).await;
+        Ok(Some(opened.map_err(|_| StartError::Died)??))
+    }
 }
 
 /// What the local node says of itself.

@@ -173,7 +173,7 @@ impl NodeLink {
     pub fn is_live(&self, attempt: AttemptId) -> bool {
         let here = self.attempts.get(&attempt);
         here.is_some_and(|phase| !matches!(phase, NodePhase::Done { .. }))
-            || self.waiting_for_death.get(&attempt.job).is_some_and(|next| next.attempt == attempt)
+            || self.waiting.iter().any(|next| next.attempt == attempt)
     }
 
     /// How many attempts are taken or running.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix::{Message, Recipient};
 
 use super::orders::{Answer, Order};
-use super::runner::{RegisterError, Registration, RunnerReport};
+use super::runner::{Occupied, RegisterError, Registration, RunnerReport};
 use crate::link::{Report, ReportRefusal, ReportReply};
 use crate::model::{Incarnation, NodeId, Pulses, RoomFacts, RoomPolicy, RunnerSpec};
 
@@ -121,7 +121,7 @@ pub struct NodeDoors {
 /// http → Port. A coordinator that dialled has registered the node: from now on it reports there. A life that it had with
 /// the same coordinator before is over.
 #[derive(Clone, Debug, Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Result<(), Occupied>")]
 pub struct BeginLife {
     /// What registering brought.
     pub registration: Registration,

@@ -147,7 +147,7 @@ pub enum RegisterError {
 
 /// Graph or Uplink → Runner. Who it is from now on to one coordinator; answered when that is so. Its first report follows.
 #[derive(Clone, Debug, Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Result<(), Occupied>")]
 pub struct BeginReporting {
     /// What registering brought.
     pub registration: Registration,
@@ -155,7 +155,14 @@ pub struct BeginReporting {
     pub report: Recipient<RunnerReport>,
     /// Most reports without an answer at once, at least one.
     pub max_reports: u32,
+    /// Whether the coordinator is on another machine: then results are kept on disk until it has them.
+    pub is_far: bool,
 }
+
+/// A node that works for another coordinator elsewhere, which has not been told everything yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this runner still holds work of the coordinator of cluster {0}: drain it there first")]
+pub struct Occupied(pub ClusterId);
 
 /// How a node is reached. A Runner, a RunnerProxy and a test probe all convert into it, and no caller can tell which.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use actix::Recipient;
 
 use crate::link::{NodeEffect, NodeLink};
 use crate::model::{AttemptId, ClusterId, Incarnation};
-use crate::protocol::runner::RunnerReport;
+use crate::protocol::runner::{Occupied, RunnerReport};
 
 /// One coordinator's share of a node.
 pub(super) struct Bond {
@@ -13,6 +13,8 @@ pub(super) struct Bond {
     pub link: NodeLink,
     pub report: Recipient<RunnerReport>,
     pub max_reports: u32,
+    /// Whether it is on another machine, so that results for it are kept here until it has them.
+    pub is_far: bool,
     /// Reports without an answer.
     pub in_flight: u32,
 }
@@ -36,6 +38,17 @@ pub(super) struct Bonds(Vec<Bond>);
 impl Bonds {
     pub fn add(&mut self, bond: Bond) {
         self.0.push(bond);
+    }
+
+    /// Lets go of another coordinator elsewhere when it has been told everything: a node works for one of those at a
+    /// time.
+    pub fn make_way(&mut self, cluster: ClusterId) -> Result<(), Occupied> {
+        let other = |bond: &Bond| bond.is_far && bond.cluster != cluster;
+        if let Some(busy) = self.0.iter().find(|bond| other(bond) && !bond.link.is_empty()) {
+            return Err(Occupied(busy.cluster));
+        }
+        self.0.retain(|bond| !other(bond));
+        Ok(())
     }
 
     pub fn of(&mut self, cluster: ClusterId) -> Option<&mut Bond> {

@@ -16,10 +16,8 @@ use crate::protocol::DeathGuard;
 use crate::protocol::gateway::{BeginLife, GiveOrders, MAX_HOLD_MS, NodeRefusal, WatchReports};
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::orders::Answer;
-use crate::protocol::runner::{BeginReporting, Registration, RunnerReport};
+use crate::protocol::runner::{BeginReporting, Occupied, Registration, RunnerReport};
 
-/// Most coordinators that one node works for.
-pub const MAX_COORDINATORS: usize = 8;
 /// Reports that may wait for one coordinator: the Runner makes the next only when the last one has its answer.
 const MAX_REPORTS: u32 = 1;
 
@@ -81,22 +79,23 @@ impl Actor for Port {
 }
 
 impl Handler<BeginLife> for Port {
-    type Result = ResponseActFuture<Self, ()>;
+    type Result = ResponseActFuture<Self, Result<(), Occupied>>;
 
     fn handle(&mut self, message: BeginLife, ctx: &mut Context<Self>) -> Self::Result {
         let registration = message.registration;
-        if self.told.len() >= MAX_COORDINATORS && !self.told.contains_key(&registration.cluster) {
-            log::warn!(cluster:% = registration.cluster; "too many coordinators want this runner: one more is not heard");
-            return Box::pin(async {}.into_actor(self));
-        }
         // What was under way in the life before has no answer, and is told again in this one.
         self.told.insert(registration.cluster, Told::of(registration));
         let (report, max_reports) = (ctx.address().recipient(), MAX_REPORTS);
-        let begun = self.side.begin.send(BeginReporting { registration, report, max_reports });
-        Box::pin(begun.into_actor(self).map(|begun, _, _| {
-            if begun.is_err() {
-                log::error!("the runner is gone");
+        let begin = BeginReporting { registration, report, max_reports, is_far: true };
+        let begun = self.side.begin.send(begin);
+        Box::pin(begun.into_actor(self).map(move |begun, port, _| {
+            // A Runner that is gone has no life to begin; the next request finds that out.
+            let begun = begun.unwrap_or(Ok(()));
+            match begun {
+                Ok(()) => port.told.retain(|cluster, _| *cluster == registration.cluster),
+                Err(_) => _ = port.told.remove(&registration.cluster),
             }
+            begun
         }))
     }
 }

@@ -8,6 +8,7 @@
 mod deaths;
 mod embed;
 mod graph;
+mod runner_results;
 mod scheduler;
 mod store;
 mod store_sqlite;
