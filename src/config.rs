@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use callboard_actors::link::LivenessTimers;
 use callboard_actors::model::{AdmissionRules, AllowedMount, Isolation, Limits, Tier};
 
 mod admission;
@@ -38,8 +39,8 @@ pub use sections::{
 pub use show::{Setting, of_client as client_settings, of_node as node_settings};
 pub use token::{check_token, is_open_to_others, read_token};
 pub use units::{
-    AllowedMounts, Bind, ByteCount, ColorWhen, Durability, IsolationMode, JobUser, Label, List, LogFilter,
-    LogFormat, Millis, MinTier, OptionalMillis, OutputForm, PeerUrl, StoreKind,
+    AllowedMounts, Bind, ByteCount, ColorWhen, Durability, IsolationMode, JobUser, Label, List,
+    LivenessProfile, LogFilter, LogFormat, Millis, MinTier, OptionalMillis, OutputForm, PeerUrl, StoreKind,
 };
 
 /// What a process was told by its environment, taken once.
@@ -88,6 +89,8 @@ pub struct NodeConfig {
     pub log: LogSettings,
     /// Failed authentications of one address within a minute after which it is not heard; 0 hears everybody.
     pub auth_failures_per_minute: u32,
+    /// What the silence of runners means.
+    pub timers: LivenessTimers,
     /// Its log of who did what.
     pub audit: AuditSettings,
     /// What protects it.

@@ -236,6 +236,7 @@ fn builder(config: &NodeConfig, run_as: Option<RunAs>, default_cwd: PathBuf) -> 
         node: node::id(data_dir)?,
         secret_key: secret_key(config),
         limits: limits.clone(),
+        timers: config.timers,
         rules: config.admission.clone(),
         job_uid: run_as.map_or(builder.job_uid, |user| user.uid),
         ..builder

@@ -319,14 +319,13 @@ async fn assemble(
         events,
         spool: spool_dir.map(Spool::new),
         results,
-        heartbeat_ms: builder.timers.heartbeat_ms,
         meter: Arc::clone(&builder.meter),
     };
     let runner = Runner::new(setup, guard("runner")).start();
     let spec = RunnerSpec { slots, ..builder.spec };
     let handle = ties::runner_handle(builder.node, &runner, Arc::clone(&facts.rooms));
-    register(&coordinator, &runner, &handle, &spec).await?;
     let heartbeat_ms = builder.timers.heartbeat_ms;
+    register(&coordinator, &runner, &handle, &spec, heartbeat_ms).await?;
     let local = LocalNode { runner: &runner, handle, spec, vault, heartbeat_ms };
     let (far, doors) = Far::start(builder.peers, local, &coordinator, guard);
     let handle = PlatformHandle::new(
@@ -357,11 +356,12 @@ async fn register(
     runner: &Addr<Runner>,
     handle: &RunnerHandle,
     spec: &RunnerSpec,
+    heartbeat_ms: u64,
 ) -> Result<(), StartError> {
     let register = RegisterRunner { handle: handle.clone(), spec: Arc::new(spec.clone()) };
     let registration = coordinator.send(register).await.map_err(|_| StartError::Died)??;
     let report = coordinator.clone().recipient();
-    let begin = BeginReporting { registration, report, max_reports: u32::MAX, is_far: false };
+    let begin = BeginReporting { registration, report, max_reports: u32::MAX, heartbeat_ms, is_far: false };
     Ok(runner.send(begin).await.map_err(|_| StartError::Died)??)
 }
 

@@ -15,7 +15,9 @@ use crate::clock::{self, Moment};
 use crate::exec::{BaseEnv, ExecEvent, ExecJob, Executor, job_env};
 use crate::link::{Assignment, Command, NodeEffect};
 use crate::model::meter::Meter;
-use crate::model::{AttemptEnd, AttemptId, AttemptResult, Captured, ClusterId, NodeId, Stream, Usage};
+use crate::model::{
+    AttemptEnd, AttemptId, AttemptResult, Captured, ClusterId, Incarnation, NodeId, Stream, Usage,
+};
 use crate::protocol::jobs::InputAck;
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::runner::{
@@ -49,8 +51,6 @@ pub struct RunnerSetup {
     pub spool: Option<Spool>,
     /// Where results for a coordinator elsewhere are kept until they have their verdict; none where there can be none.
     pub results: Option<ResultLog>,
-    /// Time between two reports without news, in milliseconds.
-    pub heartbeat_ms: u64,
     /// Counters.
     pub meter: Arc<Meter>,
 }
@@ -256,13 +256,19 @@ impl Runner {
         ctx.run_later(REPORT_RETRY, Self::tell);
     }
 
-    /// A sign of life to every coordinator that is not being told something already.
-    fn heartbeat(&mut self, ctx: &mut Context<Self>) {
-        for cluster in self.bonds.clusters() {
-            if self.bonds.of(cluster).is_some_and(|bond| bond.may_report()) {
-                self.report(cluster, ctx);
+    /// A sign of life, and the next one, for as long as this life lasts. A report that is under way is sign enough.
+    fn heartbeat(&mut self, cluster: ClusterId, life: Incarnation, ctx: &mut Context<Self>) {
+        let Some(bond) = self.bonds.of(cluster).filter(|bond| bond.is_life(life)) else { return };
+        let pause = Duration::from_millis(bond.heartbeat_ms);
+        ctx.run_later(pause, move |runner, ctx| {
+            let bond = runner.bonds.of(cluster).filter(|bond| bond.is_life(life));
+            if bond.is_some_and(|bond| bond.may_report()) {
+                // A disk may have room again, or none.
+                runner.share_slots(ctx);
+                runner.report(cluster, ctx);
             }
-        }
+            runner.heartbeat(cluster, life, ctx);
+        });
     }
 }
 
@@ -277,7 +283,6 @@ impl Actor for Runner {
             (events.recv_many(&mut batch, EVENTS_AT_ONCE).await > 0).then_some((batch, events))
         });
         ctx.add_message_stream(futures_util::StreamExt::map(batches, ExecEvents));
-        ctx.run_interval(Duration::from_millis(self.setup.heartbeat_ms), Self::heartbeat);
     }
 }
 

@@ -6,7 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 
 use crate::exec::{ExecEvents, ExecJob, Executor, NoopExecutor};
-use crate::model::{AttemptEnd, Exit};
+use crate::link::ReportRefusal;
+use crate::model::{AttemptEnd, Exit, NodeId};
+use crate::protocol::NodeGateway;
+use crate::protocol::gateway::{AdmitNode, AnswerOrders, NodeDoors, NodeRefusal, NodeTokens, TakeOrders};
+use crate::protocol::runner::{RegisterError, RunnerReport};
 
 /// How an executor is made on the actors' own thread.
 pub type Make = Box<dyn FnOnce(ExecEvents) -> Box<dyn Executor> + Send>;
@@ -62,5 +66,59 @@ impl<M: Message<Result = ()> + Unpin + 'static> Handler<M> for Ear<M> {
 
     fn handle(&mut self, message: M, _: &mut Context<Self>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+    }
+}
+
+/// Doors to other machines behind which nobody is: every node is told that it is not registered. On the thread that calls.
+pub fn closed_doors() -> NodeDoors {
+    let nobody = Nobody.start();
+    let gateway = NodeGateway {
+        admit: nobody.clone().recipient(),
+        orders: nobody.clone().recipient(),
+        answers: nobody.clone().recipient(),
+        report: nobody.recipient(),
+        pulses: Arc::default(),
+        heartbeat_ms: 5_000,
+        tokens: Arc::new(NoTokens),
+    };
+    NodeDoors { gateway, port: None }
+}
+
+#[derive(Debug)]
+struct Nobody;
+
+impl Actor for Nobody {
+    type Context = Context<Self>;
+}
+
+macro_rules! refuses {
+    ($($message:ty => $refusal:expr),+ $(,)?) => {$(
+        impl Handler<$message> for Nobody {
+            type Result = actix::MessageResult<$message>;
+
+            fn handle(&mut self, _: $message, _: &mut Context<Self>) -> Self::Result {
+                actix::MessageResult(Err($refusal))
+            }
+        }
+    )+};
+}
+
+refuses!(
+    AdmitNode => RegisterError::Stopping,
+    TakeOrders => NodeRefusal::NotRegistered,
+    AnswerOrders => NodeRefusal::NotRegistered,
+    RunnerReport => ReportRefusal::NotRegistered,
+);
+
+#[derive(Debug)]
+struct NoTokens;
+
+impl NodeTokens for NoTokens {
+    fn token_of(&self, _: NodeId) -> Option<String> {
+        None
+    }
+
+    fn node_of(&self, _: &str) -> Option<NodeId> {
+        None
     }
 }

@@ -25,6 +25,8 @@ use crate::wire::{self, AnswersBody, HelloBody, OrdersAnswer, OrdersBody, Regist
 
 pub use port::Port;
 
+/// Shortest pause between two signs of life, whatever a coordinator wishes, in milliseconds.
+const MIN_HEARTBEAT_MS: u64 = 50;
 /// How long a node that still works for another coordinator waits before it tries to join again.
 const OCCUPIED_PAUSE: Duration = Duration::from_secs(10);
 
@@ -61,6 +63,7 @@ impl std::fmt::Debug for JoinTarget {
 struct Session {
     courier: Courier,
     registration: Registration,
+    heartbeat_ms: u64,
 }
 
 /// The session that holds now, shared by the actor and its task on one thread.
@@ -164,7 +167,9 @@ impl Join {
                     (pauses, told) = (Pauses::default(), String::new());
                     *self.session.borrow_mut() = Some(session.clone());
                     let (report, max_reports) = (self.report.clone(), 1);
-                    let begin = BeginReporting { registration, report, max_reports, is_far: true };
+                    let heartbeat_ms = session.heartbeat_ms;
+                    let begin =
+                        BeginReporting { registration, report, max_reports, heartbeat_ms, is_far: true };
                     match self.side.begin.send(begin).await {
                         Ok(Ok(())) => {}
                         Ok(Err(occupied)) => {
@@ -207,12 +212,13 @@ impl Join {
             Some(token) => courier.showing(Some(token)),
             None => courier,
         };
-        Ok(Session { courier, registration: registered.registration })
+        let heartbeat_ms = registered.heartbeat_ms.max(MIN_HEARTBEAT_MS);
+        Ok(Session { courier, registration: registered.registration, heartbeat_ms })
     }
 
     /// Carries orders. A coordinator that does not answer may be the same one soon: nothing is given up for that.
     async fn carry(&self, session: Session) -> Ended {
-        let Session { courier, registration } = session;
+        let Session { courier, registration, .. } = session;
         let (node, incarnation) = (self.side.runner.id, registration.incarnation);
         let (mut seen, mut answers, mut pauses) = (0, Vec::new(), Pauses::default());
         let mut told: Option<RoomFacts> = None;

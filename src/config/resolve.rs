@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use callboard_actors::link::LivenessTimers;
 use callboard_actors::model::mounts::MAX_ALLOWED_MOUNTS;
 use callboard_actors::model::runner_spec::MAX_NODE_NAME_BYTES;
 use callboard_actors::model::{AllowedMount, Isolation, Limits, ResourceLimits, Tier};
 
-use super::sections::{AuditSection, LimitsSection, RunnerSection, ServerSection, StoreSection};
+use super::sections::{
+    AuditSection, LimitsSection, LivenessSection, RunnerSection, ServerSection, StoreSection,
+};
 use super::{
     AllowedMounts, AuditSettings, Bind, ConfigError, Durability, Environment, FileConfig, Label, List,
-    LogFilter, LogFormat, LogSettings, NodeConfig, Role, RunnerSettings, ServerSettings, StoreKind,
-    StoreSettings,
+    LivenessProfile, LogFilter, LogFormat, LogSettings, NodeConfig, Role, RunnerSettings, ServerSettings,
+    StoreKind, StoreSettings,
 };
 
 /// Where a node listens when nobody says otherwise.
@@ -71,6 +74,7 @@ pub(super) fn resolve(
     let default_store = if role == Role::Runner { StoreKind::Memory } else { StoreKind::Sqlite };
     Ok(NodeConfig {
         role,
+        timers: timers(told.liveness)?,
         server,
         store: StoreSettings {
             kind: told.store.kind.unwrap_or(default_store),
@@ -167,6 +171,23 @@ fn server(role: Role, told: ServerSection, environment: &Environment) -> Result<
             .unwrap_or_default(),
         runner_token_file: told.runner_token_file,
     })
+}
+
+fn timers(told: LivenessSection) -> Result<LivenessTimers, ConfigError> {
+    let base = match told.profile {
+        None | Some(LivenessProfile::Default) => LivenessTimers::default(),
+        Some(LivenessProfile::Wan) => LivenessTimers::wan(),
+        Some(LivenessProfile::Test) => LivenessTimers::test(),
+    };
+    let timers = LivenessTimers {
+        heartbeat_ms: told.heartbeat.map_or(base.heartbeat_ms, |time| time.0),
+        suspect_ms: told.suspect.map_or(base.suspect_ms, |time| time.0),
+        unreachable_ms: told.unreachable.map_or(base.unreachable_ms, |time| time.0),
+        lost_ms: told.lost.map_or(base.lost_ms, |time| time.0),
+        ..base
+    };
+    timers.check().map_err(|error| ConfigError::Together(format!("liveness: {error}")))?;
+    Ok(timers)
 }
 
 fn audit(told: AuditSection) -> Result<AuditSettings, ConfigError> {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::units::{
     AllowedMounts, Bind, ByteCount, ColorWhen, Cpus, Durability, IsolationMode, JobUser, Label, List,
-    LogFilter, LogFormat, Millis, MinTier, OptionalMillis, OutputForm, PeerUrl, StoreKind,
+    LivenessProfile, LogFilter, LogFormat, Millis, MinTier, OptionalMillis, OutputForm, PeerUrl, StoreKind,
 };
 use super::{AdmissionSection, ConfigError, Environment};
 
@@ -136,6 +136,23 @@ section! {
 }
 
 section! {
+    /// `[liveness]`: what the silence of a runner means.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+    pub struct LivenessSection {
+        /// The times that the other keys change: `default`, `wan` or `test`.
+        pub profile: Option<LivenessProfile> = "CALLBOARD_LIVENESS",
+        /// Between two reports of a runner that has no news.
+        pub heartbeat: Option<Millis> = "CALLBOARD_HEARTBEAT",
+        /// Silence after which a runner gets no new work.
+        pub suspect: Option<Millis> = "CALLBOARD_SUSPECT",
+        /// Silence after which it is not known what a runner's jobs do.
+        pub unreachable: Option<Millis> = "CALLBOARD_UNREACHABLE",
+        /// Silence after which a runner's jobs are given up.
+        pub lost: Option<Millis> = "CALLBOARD_LOST",
+    }
+}
+
+section! {
     /// `[audit]`: the log of who did what.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
     pub struct AuditSection {
@@ -240,6 +257,8 @@ pub struct FileConfig {
     pub log: LogSection,
     /// How callers without a valid token are treated.
     pub auth: AuthSection,
+    /// What the silence of a runner means.
+    pub liveness: LivenessSection,
     /// The log of who did what.
     pub audit: AuditSection,
     /// What protects the node.
@@ -264,6 +283,7 @@ impl FileConfig {
             runner: self.runner.or(lower.runner),
             log: self.log.or(lower.log),
             auth: self.auth.or(lower.auth),
+            liveness: self.liveness.or(lower.liveness),
             audit: self.audit.or(lower.audit),
             limits: self.limits.or(lower.limits),
             admission: self.admission.or(lower.admission),
@@ -284,6 +304,7 @@ impl FileConfig {
             runner: RunnerSection::from_environment(environment)?,
             log: LogSection::from_environment(environment)?,
             auth: AuthSection::from_environment(environment)?,
+            liveness: LivenessSection::from_environment(environment)?,
             audit: AuditSection::from_environment(environment)?,
             limits: LimitsSection::from_environment(environment)?,
             // Rules are too long for a variable, and a client's settings are read by themselves.
@@ -306,6 +327,7 @@ impl FileConfig {
             ("runner", RunnerSection::VARIABLES),
             ("log", LogSection::VARIABLES),
             ("auth", AuthSection::VARIABLES),
+            ("liveness", LivenessSection::VARIABLES),
             ("audit", AuditSection::VARIABLES),
             ("limits", LimitsSection::VARIABLES),
         ];
@@ -323,6 +345,7 @@ impl FileConfig {
             "runner" => self.runner.has(key),
             "log" => self.log.has(key),
             "auth" => self.auth.has(key),
+            "liveness" => self.liveness.has(key),
             "audit" => self.audit.has(key),
             "limits" => self.limits.has(key),
             "client" => self.client.has(key),

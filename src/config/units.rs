@@ -195,6 +195,18 @@ macro_rules! words {
 }
 
 words!(
+    /// How much time runners are given.
+    LivenessProfile {
+        /// For one room or one site.
+        Default = "default",
+        /// Four times that, for lines that are slow or unsteady.
+        Wan = "wan",
+        /// A twentieth, for tests.
+        Test = "test",
+    }
+);
+
+words!(
     /// Where jobs are kept.
     StoreKind {
         /// In a file, for good.
@@ -297,7 +309,7 @@ macro_rules! read_as_text {
 }
 
 read_as_text!(Millis, OptionalMillis, ByteCount, Cpus, Bind, JobUser, LogFilter);
-read_as_text!(StoreKind, Durability, LogFormat, OutputForm, ColorWhen);
+read_as_text!(LivenessProfile, StoreKind, Durability, LogFormat, OutputForm, ColorWhen);
 read_as_text!(PeerUrl, List<PeerUrl>, List<Label>);
 read_as_text!(List<Bind>, List<String>, AllowedMounts, IsolationMode, MinTier);
 

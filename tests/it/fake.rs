@@ -166,6 +166,7 @@ impl Fake {
             address.clone().recipient(),
             MetricsRecipients { render: address.clone().recipient(), stats: address.recipient() },
             feed.clone(),
+            callboard_actors::testing::closed_doors(),
             board.clone(),
             Arc::new(Meter::default()),
             facts,

@@ -80,6 +80,8 @@ pub struct Launch {
     log: Option<PathBuf>,
     log_level: &'static str,
     has_rooms: bool,
+    port: Option<u16>,
+    waits_only_for_life: bool,
     job_uid: Option<u32>,
 }
 
@@ -100,6 +102,8 @@ impl Launch {
             log: None,
             log_level: "info",
             has_rooms: false,
+            port: None,
+            waits_only_for_life: false,
             job_uid: None,
         }
     }
@@ -113,6 +117,18 @@ impl Launch {
     /// Jobs that ask for nothing have what a user's jobs have: a room, where there can be one.
     pub fn with_rooms(mut self) -> Self {
         self.has_rooms = true;
+        self
+    }
+
+    /// Waits until it lives only: jobs would not start yet, or a token is demanded.
+    pub fn unready(mut self) -> Self {
+        self.waits_only_for_life = true;
+        self
+    }
+
+    /// Listens on a port that others know.
+    pub fn on_port(mut self, port: u16) -> Self {
+        self.port = Some(port);
         self
     }
 
@@ -202,11 +218,12 @@ impl Launch {
     }
 
     fn try_start(&self) -> Option<Server> {
-        let port = free_port();
+        let port = self.port.unwrap_or_else(free_port);
         let child = self.command(port).spawn().unwrap();
         let mut server = Server { child, port, data_dir: self.data_dir.clone() };
         let began = Instant::now();
-        while !server.is_ready() {
+        let probe = if self.waits_only_for_life { "/livez" } else { "/readyz" };
+        while !server.answers(probe) {
             if server.child.try_wait().unwrap().is_some() {
                 return None;
             }
@@ -224,8 +241,8 @@ impl Server {
     }
 
     /// Whether it answers, and not a stranger that took its port first.
-    fn is_ready(&self) -> bool {
-        self.ask("GET", "/readyz", None).is_some_and(|(status, _)| status == 200) && self.listens()
+    fn answers(&self, probe: &str) -> bool {
+        self.ask("GET", probe, None).is_some_and(|(status, _)| status == 200) && self.listens()
     }
 
     fn listens(&self) -> bool {

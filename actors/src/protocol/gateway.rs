@@ -125,6 +125,8 @@ pub struct NodeDoors {
 pub struct BeginLife {
     /// What registering brought.
     pub registration: Registration,
+    /// The longest silence between two reports, in milliseconds.
+    pub heartbeat_ms: u64,
 }
 
 /// http → Port. Orders of a coordinator, in rising order. Answered when each was carried out.

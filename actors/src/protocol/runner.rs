@@ -155,6 +155,8 @@ pub struct BeginReporting {
     pub report: Recipient<RunnerReport>,
     /// Most reports without an answer at once, at least one.
     pub max_reports: u32,
+    /// Time between two reports without news, in milliseconds.
+    pub heartbeat_ms: u64,
     /// Whether the coordinator is on another machine: then results are kept on disk until it has them.
     pub is_far: bool,
 }

@@ -13,6 +13,7 @@ pub(super) struct Bond {
     pub link: NodeLink,
     pub report: Recipient<RunnerReport>,
     pub max_reports: u32,
+    pub heartbeat_ms: u64,
     /// Whether it is on another machine, so that results for it are kept here until it has them.
     pub is_far: bool,
     /// Reports without an answer.

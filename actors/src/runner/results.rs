@@ -83,22 +83,32 @@ impl Runner {
     }
 
     fn begin(&mut self, message: BeginReporting, found: Vec<AttemptResult>, ctx: &mut Context<Self>) {
-        let BeginReporting { registration, report, max_reports, is_far } = message;
+        let BeginReporting { registration, report, max_reports, heartbeat_ms, is_far } = message;
         let Registration { cluster, incarnation, term } = registration;
         match self.bonds.of(cluster) {
             Some(bond) => {
                 bond.link.rejoin(incarnation, term);
                 (bond.report, bond.max_reports, bond.in_flight) = (report, max_reports, 0);
+                bond.heartbeat_ms = heartbeat_ms;
             }
             None => {
                 let now = self.now();
                 let link = NodeLink::new(cluster, self.setup.node, incarnation, term, 0);
                 let link = link.with_results(now, found);
-                self.bonds.add(Bond { cluster, link, report, max_reports, is_far, in_flight: 0 });
+                self.bonds.add(Bond {
+                    cluster,
+                    link,
+                    report,
+                    max_reports,
+                    heartbeat_ms,
+                    is_far,
+                    in_flight: 0,
+                });
             }
         }
         self.share_slots(ctx);
         self.report(cluster, ctx);
+        self.heartbeat(cluster, incarnation, ctx);
     }
 }
 

@@ -9,7 +9,7 @@ use actix::{
 };
 use tokio::sync::oneshot;
 
-use super::{NodeSide, perform};
+use super::{MIN_HEARTBEAT_MS, NodeSide, perform};
 use crate::link::{Report, ReportRefusal, ReportReply};
 use crate::model::ClusterId;
 use crate::protocol::DeathGuard;
@@ -82,11 +82,12 @@ impl Handler<BeginLife> for Port {
     type Result = ResponseActFuture<Self, Result<(), Occupied>>;
 
     fn handle(&mut self, message: BeginLife, ctx: &mut Context<Self>) -> Self::Result {
-        let registration = message.registration;
+        let BeginLife { registration, heartbeat_ms } = message;
+        let heartbeat_ms = heartbeat_ms.max(MIN_HEARTBEAT_MS);
         // What was under way in the life before has no answer, and is told again in this one.
         self.told.insert(registration.cluster, Told::of(registration));
         let (report, max_reports) = (ctx.address().recipient(), MAX_REPORTS);
-        let begin = BeginReporting { registration, report, max_reports, is_far: true };
+        let begin = BeginReporting { registration, report, max_reports, heartbeat_ms, is_far: true };
         let begun = self.side.begin.send(begin);
         Box::pin(begun.into_actor(self).map(move |begun, port, _| {
             // A Runner that is gone has no life to begin; the next request finds that out.

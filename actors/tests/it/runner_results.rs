@@ -85,7 +85,7 @@ impl Life {
         let registration = Registration { cluster, incarnation: self.incarnation, term: Term(term) };
         self.cluster = cluster;
         let report = self.report.clone();
-        let begin = BeginReporting { registration, report, max_reports: 1, is_far: true };
+        let begin = BeginReporting { registration, report, max_reports: 1, heartbeat_ms: 50, is_far: true };
         self.runner.send(begin).await.expect("it lives").expect("it works for nobody else");
         self
     }
@@ -142,7 +142,6 @@ fn runner_with(log: ResultLog, meter: Arc<Meter>) -> Addr<Runner> {
         events,
         spool: None,
         results: Some(log),
-        heartbeat_ms: 50,
         meter,
     };
     Runner::new(setup, DeathGuard::new("runner", died)).start()
