@@ -40,7 +40,8 @@ pub use show::{Setting, of_client as client_settings, of_node as node_settings};
 pub use token::{check_token, is_open_to_others, read_token};
 pub use units::{
     AllowedMounts, Bind, ByteCount, ColorWhen, Durability, IsolationMode, JobUser, Label, List,
-    LivenessProfile, LogFilter, LogFormat, Millis, MinTier, OptionalMillis, OutputForm, PeerUrl, StoreKind,
+    LivenessProfile, LogFilter, LogFormat, Millis, MinTier, OptionalMillis, OutputForm, PeerUrl, Published,
+    StoreKind,
 };
 
 /// What a process was told by its environment, taken once.
@@ -116,6 +117,8 @@ pub struct ServerSettings {
     pub secret_key_file: Option<PathBuf>,
     /// Whether an open address may be served without a token.
     pub insecure: bool,
+    /// Where its port is published.
+    pub published: Published,
     /// Host names that requests may be addressed to, beside the loopback ones.
     pub allowed_hosts: Vec<String>,
     /// Threads that serve HTTP.
@@ -128,6 +131,13 @@ pub struct ServerSettings {
     pub runner_urls: Vec<String>,
     /// File that holds the token that those want to be shown.
     pub runner_token_file: Option<PathBuf>,
+}
+
+impl ServerSettings {
+    /// Whether an open address may be served without a token, because somebody said so.
+    pub fn is_open_on_purpose(&self) -> bool {
+        self.insecure || self.published == Published::Loopback
+    }
 }
 
 /// Section `[store]`, with every gap filled.

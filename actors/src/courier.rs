@@ -127,11 +127,8 @@ impl Courier {
         let patience = hold + ANSWER_TIMEOUT;
         let begun = clock::moment();
         let bytes = serde_json::to_vec(body).map_err(|error| self.garbled(error))?;
-        let mut request = self.client.post(format!("{}{path}", self.base)).timeout(patience);
-        request = request.insert_header((CONTENT_TYPE, "application/json"));
-        if let Some(token) = &self.token {
-            request = request.insert_header((AUTHORIZATION, format!("Bearer {token}")));
-        }
+        let request = self.client.post(format!("{}{path}", self.base)).timeout(patience);
+        let request = self.shown(request).insert_header((CONTENT_TYPE, "application/json"));
         let mut answer = request.send_body(bytes).await.map_err(|error| self.unreachable(error))?;
         let rest = patience.saturating_sub(begun.elapsed());
         let read = tokio::time::timeout(rest, answer.body().limit(MAX_NODE_BODY_BYTES)).await;
@@ -141,6 +138,28 @@ impl Courier {
             return serde_json::from_slice(&body).map_err(|error| self.garbled(error));
         }
         Err(self.refused(status, &body))
+    }
+
+    /// Asks for what is there.
+    ///
+    /// # Errors
+    /// [`CourierError`].
+    pub async fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, CourierError> {
+        let request = self.client.get(format!("{}{path}", self.base)).timeout(ANSWER_TIMEOUT);
+        let mut answer = self.shown(request).send().await.map_err(|error| self.unreachable(error))?;
+        let read = tokio::time::timeout(ANSWER_TIMEOUT, answer.body().limit(MAX_NODE_BODY_BYTES)).await;
+        let body = read.map_err(|error| self.unreachable(error))?.map_err(|error| self.unreachable(error))?;
+        if answer.status().is_success() {
+            return serde_json::from_slice(&body).map_err(|error| self.garbled(error));
+        }
+        Err(self.refused(answer.status(), &body))
+    }
+
+    fn shown(&self, request: awc::ClientRequest) -> awc::ClientRequest {
+        match &self.token {
+            Some(token) => request.insert_header((AUTHORIZATION, format!("Bearer {token}"))),
+            None => request,
+        }
     }
 
     fn unreachable(&self, why: impl std::fmt::Display) -> CourierError {

@@ -6,6 +6,7 @@ pub mod deaths;
 mod far;
 mod former;
 pub mod node;
+mod original;
 mod stopping;
 mod ties;
 

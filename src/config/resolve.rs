@@ -13,8 +13,8 @@ use super::sections::{
 };
 use super::{
     AllowedMounts, AuditSettings, Bind, ConfigError, Durability, Environment, FileConfig, Label, List,
-    LivenessProfile, LogFilter, LogFormat, LogSettings, NodeConfig, Role, RunnerSettings, ServerSettings,
-    StoreKind, StoreSettings,
+    LivenessProfile, LogFilter, LogFormat, LogSettings, NodeConfig, Published, Role, RunnerSettings,
+    ServerSettings, StoreKind, StoreSettings,
 };
 
 /// Where a node listens when nobody says otherwise.
@@ -161,6 +161,7 @@ fn server(role: Role, told: ServerSection, environment: &Environment) -> Result<
         token_file: told.token_file,
         secret_key_file: told.secret_key_file,
         insecure: told.insecure.unwrap_or(false),
+        published: told.published.unwrap_or(Published::Everywhere),
         allowed_hosts: told.allowed_hosts.map(|hosts| hosts.0).unwrap_or_default(),
         workers: told.workers.unwrap_or(cores.min(4)),
         max_connections: told.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
@@ -286,9 +287,10 @@ fn check_server(server: &ServerSettings) -> Result<(), ConfigError> {
     refuse_unless(server.max_connections > 0, || "max_connections must be at least 1".into())?;
     let open = server.bind.iter().find(|address| !address.ip().is_loopback());
     match open {
-        Some(address) if server.token_file.is_none() && !server.insecure => {
+        Some(address) if server.token_file.is_none() && !server.is_open_on_purpose() => {
             Err(ConfigError::Together(format!(
-                "{address} can be reached by others: set --token-file, or say --insecure to let anyone run commands here"
+                "{address} can be reached by others: set --token-file, say --published loopback where this is a container \
+                 whose port only its own host reaches, or say --insecure to let anyone run commands here"
             )))
         }
         _ => Ok(()),
@@ -387,11 +389,39 @@ mod tests {
     }
 
     #[test]
-    fn runner_url_is_refused_by_name() {
-        let environment = Environment::of([("RUNNER_URL", "http://r:8080"), ("HOME", "/h")]);
-        let shown = NodeConfig::load(Role::Coordinator, FileConfig::default(), None, &environment);
-        let shown = shown.unwrap_err().to_string();
-        assert!(shown.contains("RUNNER_URL") && shown.contains("unset it"), "{shown}");
+    fn whoever_names_runners_runs_nothing_here_unless_slots_are_named() {
+        let variables = [("RUNNER_URL", "http://r:8080/, http://s:8080"), ("HOME", "/h")];
+        let load = |role, flags| NodeConfig::load(role, flags, None, &Environment::of(variables));
+        let config = load(Role::Coordinator, FileConfig::default()).unwrap();
+        assert_eq!(config.server.runner_urls, ["http://r:8080", "http://s:8080"]);
+        assert_eq!(config.server.slots, 0);
+        let mut flags = FileConfig::default();
+        flags.server.slots = Some(2);
+        assert_eq!(load(Role::Coordinator, flags).unwrap().server.slots, 2);
+        let refused = load(Role::Runner, FileConfig::default()).unwrap_err().to_string();
+        assert!(refused.contains("RUNNER_URL"), "{refused}");
+        let embedded = NodeConfig::defaults(&Environment::of(variables)).unwrap_err().to_string();
+        assert!(embedded.contains("RUNNER_URL") && embedded.contains("unset it"), "{embedded}");
+    }
+
+    #[test]
+    fn what_runners_are_told_must_fit() {
+        let wrong: [(Role, fn(&mut FileConfig)); 6] = [
+            (Role::Runner, |told| told.server.slots = Some(0)),
+            (Role::Coordinator, |told| told.runner.join = "http://c:8000".parse().ok()),
+            (Role::Runner, |told| told.runner.name = Some("a b".into())),
+            (Role::Runner, |told| told.runner.name = Some("a".repeat(65))),
+            (Role::Runner, |told| told.liveness.suspect = Some(Millis(1))),
+            (Role::Coordinator, |told| told.liveness.lost = Some(Millis(20_000))),
+        ];
+        for (role, set) in wrong {
+            let mut told = FileConfig::default();
+            set(&mut told);
+            assert!(resolve(role, told, &home()).is_err());
+        }
+        let mut told = FileConfig::default();
+        told.liveness.profile = Some(super::super::LivenessProfile::Wan);
+        assert_eq!(resolve(Role::Coordinator, told, &home()).unwrap().timers.heartbeat_ms, 20_000);
     }
 
     #[test]
@@ -405,14 +435,15 @@ mod tests {
         assert!(open(|_| {}).is_err());
         assert!(open(|told| told.server.insecure = Some(true)).is_ok());
         assert!(open(|told| told.server.token_file = Some("/t".into())).is_ok());
+        assert!(open(|told| told.server.published = Some(super::super::Published::Loopback)).is_ok());
+        assert!(open(|told| told.server.published = Some(super::super::Published::Everywhere)).is_err());
     }
 
     #[test]
     fn limits_that_contradict_each_other_are_refused() {
-        let wrong: [fn(&mut FileConfig); 7] = [
+        let wrong: [fn(&mut FileConfig); 6] = [
             |told| told.audit.max_bytes = Some(super::super::ByteCount(1)),
             |told| told.audit.keep = Some(1001),
-            |told| told.server.slots = Some(0),
             |told| told.limits.max_timeout = Some(Millis(0)),
             |told| told.limits.max_grace = Some(Millis(1)),
             |told| told.limits.output_head = Some(super::super::ByteCount(1)),

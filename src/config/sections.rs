@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use super::units::{
     AllowedMounts, Bind, ByteCount, ColorWhen, Cpus, Durability, IsolationMode, JobUser, Label, List,
-    LivenessProfile, LogFilter, LogFormat, Millis, MinTier, OptionalMillis, OutputForm, PeerUrl, StoreKind,
+    LivenessProfile, LogFilter, LogFormat, Millis, MinTier, OptionalMillis, OutputForm, PeerUrl, Published,
+    StoreKind,
 };
 use super::{AdmissionSection, ConfigError, Environment};
 
@@ -60,6 +61,8 @@ section! {
         pub secret_key_file: Option<PathBuf> = "CALLBOARD_SECRET_KEY_FILE",
         /// Whether an open address may be served without a token.
         pub insecure: Option<bool> = "CALLBOARD_INSECURE",
+        /// Where a port of a container is published: `loopback` when only its own host can reach it.
+        pub published: Option<Published> = "CALLBOARD_PUBLISHED",
         /// Host names that requests may be addressed to.
         pub allowed_hosts: Option<List<String>> = "CALLBOARD_ALLOWED_HOSTS",
         /// Threads that serve HTTP.

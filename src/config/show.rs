@@ -127,6 +127,7 @@ fn value(config: &NodeConfig, section: &str, key: &str) -> Option<Value> {
         ("server", "token_file") => shown(&server.token_file),
         ("server", "secret_key_file") => shown(&server.secret_key_file),
         ("server", "insecure") => json!(server.insecure),
+        ("server", "published") => json!(server.published.as_str()),
         ("server", "allowed_hosts") => json!(server.allowed_hosts),
         ("server", "workers") => json!(server.workers),
         ("server", "max_connections") => json!(server.max_connections),

@@ -17,6 +17,7 @@ fn needed(route: Route, method: &str) -> &'static [&'static str] {
         ("/jobs" | "/v1/jobs/batch" | "/v1/jobs/{id}/retry" | "/v1/jobs/{id}/stdin", _) => &["submit"],
         ("/v1/jobs", "POST") => &["submit"],
         ("/execute", _) => &["submit", "runner"],
+        (path, _) if path.starts_with("/v1/node/") => &["runner"],
         ("/jobs/{id}" | "/v1/jobs/{id}/logs" | "/v1/jobs/{id}/artifacts", _) => &["read"],
         ("/v1/jobs" | "/v1/jobs/{id}", "GET" | "HEAD") => &["read"],
         ("/v1/jobs/{id}", "DELETE") | ("/v1/jobs/{id}/cancel", _) => &["cancel"],
