@@ -3,6 +3,7 @@
 //! from a state that is not on disk. It knows neither HTTP nor processes.
 
 mod access;
+mod classes;
 mod clients;
 mod commit;
 mod ending;
@@ -24,10 +25,10 @@ use tokio::sync::oneshot;
 
 use crate::link::{CoordinatorLink, LivenessTimers};
 use crate::model::meter::Meter;
-use crate::model::{HealthBoard, JobId, JobView, Limits, NodeId};
+use crate::model::{Eligibility, HealthBoard, JobId, JobView, Limits, NodeId, RunnerSpec};
 use crate::protocol::notices::JobChanged;
 use crate::protocol::scheduling::{
-    EnqueueJobs, ExplainJob, NodeHeard, ReleaseSlot, SetCapacity, WithdrawJobs,
+    DoubtNode, EnqueueJobs, ExplainJobs, ForgetNode, ReleaseSlot, SetCapacity, SetEligibility, WithdrawJobs,
 };
 use crate::protocol::{DeathGuard, RunnerHandle};
 use crate::secret::Vault;
@@ -48,10 +49,14 @@ pub struct CoordinatorPeers {
     pub release: Recipient<ReleaseSlot>,
     /// Takes the size of nodes.
     pub capacity: Recipient<SetCapacity>,
-    /// Takes signs of life.
-    pub heard: Recipient<NodeHeard>,
+    /// Takes doubts about them.
+    pub doubt: Recipient<DoubtNode>,
+    /// Takes whether they are given work.
+    pub eligibility: Recipient<SetEligibility>,
+    /// Forgets them.
+    pub forget: Recipient<ForgetNode>,
     /// Says why jobs wait.
-    pub explain: Recipient<ExplainJob>,
+    pub explain: Recipient<ExplainJobs>,
     /// Hear of changes of jobs.
     pub listeners: Vec<Recipient<JobChanged>>,
 }
@@ -75,9 +80,13 @@ pub struct CoordinatorSetup {
 
 struct Node {
     handle: RunnerHandle,
+    spec: Arc<RunnerSpec>,
+    eligibility: Eligibility,
     link: CoordinatorLink,
     /// Whether the Scheduler knows this life of it.
     announced: bool,
+    /// Whether the Scheduler was told to propose nothing for it.
+    doubted: bool,
 }
 
 /// The actor.

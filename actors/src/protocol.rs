@@ -9,11 +9,13 @@ pub mod jobs;
 pub mod life;
 pub mod metrics;
 pub mod notices;
+pub mod operate;
 pub mod platform;
 pub mod runner;
 pub mod scheduling;
 
 pub use errors::{CancelError, DeleteError, LookupError, NodeError, OutputError, RetryError, SubmitError};
 pub use life::DeathGuard;
+pub use operate::{ChangeRunner, ChangeRunnerError, RunnerChange};
 pub use platform::{Health, PlatformHandle, RunnerSummary};
 pub use runner::RunnerHandle;

@@ -1,12 +1,13 @@
-//! What tests of this library and of applications that embed it need again and again: an executor from a closure, and a
-//! probe that stands where an actor would. Only the feature `testing` has it; it knows no actor and no store.
+//! What tests of this library and of applications that embed it need again and again: an executor from a closure, a
+//! probe that stands where an actor would, and the beginnings of messages. Only the feature `testing` has it; it knows no actor and no store.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 
 use crate::exec::{ExecEvents, ExecJob, Executor, NoopExecutor};
-use crate::model::{AttemptEnd, Exit};
+use crate::model::{AttemptEnd, ClassId, Exit, JobId, Needs, Pulse, RunnerSpec};
+use crate::protocol::scheduling::{NodeLife, WaitingJob};
 
 /// How an executor is made on the actors' own thread.
 pub type Make = Box<dyn FnOnce(ExecEvents) -> Box<dyn Executor> + Send>;
@@ -22,6 +23,31 @@ pub fn scripted_executor(
     script: impl FnMut(&ExecJob) -> Option<AttemptEnd> + Send + 'static,
 ) -> Make {
     Box::new(move |events| Box::new(NoopExecutor::scripted(slots, events, Box::new(script))))
+}
+
+/// Jobs that wait and ask for nothing.
+pub fn waiting(jobs: &[JobId]) -> Vec<WaitingJob> {
+    in_class(ClassId::default(), &Needs::default(), jobs)
+}
+
+/// Jobs that wait and have these needs.
+pub fn in_class(class: ClassId, needs: &Needs, jobs: &[JobId]) -> Vec<WaitingJob> {
+    let needs = Arc::new(needs.clone());
+    jobs.iter().map(|job| WaitingJob { job: *job, class, needs: Arc::clone(&needs) }).collect()
+}
+
+/// What is learnt of a node that was heard at `heard_ms` of the monotonic clock, holds nothing and takes every job that
+/// requires no more than `spec` says.
+pub fn node_life(spec: RunnerSpec, heard_ms: u64) -> NodeLife {
+    let pulse = Pulse::default();
+    pulse.beat(heard_ms);
+    NodeLife {
+        spec: Arc::new(spec),
+        rooms: Arc::default(),
+        pulse: Arc::new(pulse),
+        taken: 0,
+        eligibility: Default::default(),
+    }
 }
 
 /// Hears messages of one type that want no answer, and remembers them in order.

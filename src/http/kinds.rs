@@ -133,7 +133,7 @@ kinds! {
         "Wait as long as Retry-After says, then repeat the request.";
     /// As many jobs live as may.
     QUEUE_FULL = "queue-full", 503, "The queue is full", Some(5),
-        "Wait until some jobs have ended (limit max_live_jobs), then repeat the request.";
+        "Wait until some jobs have ended (the detail names the limit), then repeat the request.";
     /// The node is stopping.
     DRAINING = "draining", 503, "The node is stopping", Some(5),
         "Repeat the request once the node is back, or at another one.";

@@ -18,7 +18,7 @@ impl From<SubmitError> for Problem {
             }
             SubmitError::Denied { denial, .. } => return denied(denial),
             SubmitError::Isolation { refusal, .. } => return Self::isolation(refusal),
-            SubmitError::QueueFull { .. } => &kinds::QUEUE_FULL,
+            SubmitError::QueueFull { .. } | SubmitError::TooVaried { .. } => &kinds::QUEUE_FULL,
             SubmitError::Busy => &kinds::TOO_MANY_REQUESTS,
             SubmitError::Draining => &kinds::DRAINING,
             SubmitError::KeyReused => &kinds::KEY_REUSED,

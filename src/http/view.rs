@@ -6,7 +6,7 @@ use callboard_actors::model::{
     AttemptRecord, Captured, CommandLine, Exit, InputMode, JobState, JobView, OnLost, Outcome, Usage, time,
 };
 
-use super::api::{AttemptBody, CommandBody, JobBody, OutputBody, UsageBody};
+use super::api::{AttemptBody, CommandBody, JobBody, OutputBody, RequiresBody, UsageBody};
 use super::signals;
 
 /// A job with everything that is known of it.
@@ -46,6 +46,7 @@ pub fn listed(view: &JobView) -> JobBody {
         runtime_ms: None,
         timeout_ms: spec.timeout_ms,
         grace_ms: spec.grace_ms,
+        requires: RequiresBody::of(&spec.requires),
         isolation: spec.into(),
         limits: spec.limits.into(),
         mounts: spec.mounts.iter().map(Into::into).collect(),

@@ -11,9 +11,9 @@ use callboard_actors::clock;
 use callboard_actors::model::access::TokenRecord;
 use callboard_actors::model::meter::Meter;
 use callboard_actors::model::{
-    AdmissionRules, AttemptRecord, Epoch, HealthBoard, Incarnation, InputMode, IsolationReport, JobId,
-    JobRecord, JobSpec, JobState, JobView, Kept, Lease, Limits, NodeId, Outcome, Status, StoreSummary,
-    Stream, Tenant, WaitReason, admission,
+    AdmissionRules, AttemptRecord, Eligibility, Epoch, HealthBoard, Incarnation, InputMode, IsolationReport,
+    JobId, JobRecord, JobSpec, JobState, JobView, Kept, Lease, Limits, NodeId, Outcome, RunnerSpec, Status,
+    StoreSummary, Stream, Tenant, Tier, WaitReason, admission,
 };
 use callboard_actors::protocol::access::*;
 use callboard_actors::protocol::feed::EventFeed;

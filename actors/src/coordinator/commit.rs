@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::Coordinator;
 use crate::clock::{Moment, moment};
 use crate::link::{ReportReply, Verdict};
-use crate::model::{AttemptId, Incarnation, JobId, JobSpec, NodeId, Outcome, Status, Tenant};
+use crate::model::{AttemptId, Incarnation, JobId, JobSpec, NodeId, Outcome, RunnerSpec, Status, Tenant};
 use crate::policy::grouping;
 use crate::protocol::jobs::SubmitResults;
 use crate::protocol::notices::{JobChange, JobChanged};
@@ -60,7 +60,11 @@ pub(super) enum Then {
     /// Finished jobs were forgotten because somebody asked for it.
     Forgotten { reply: oneshot::Sender<Pruned> },
     /// A node has a new life.
-    Registered { handle: Box<RunnerHandle>, reply: oneshot::Sender<Result<Registration, RegisterError>> },
+    Registered {
+        handle: Box<RunnerHandle>,
+        spec: Arc<RunnerSpec>,
+        reply: oneshot::Sender<Result<Registration, RegisterError>>,
+    },
 }
 
 pub(super) struct Entry {
@@ -252,16 +256,16 @@ impl Coordinator {
     }
 
     fn refuse_submits(&mut self, entries: &[Entry], error: &StoreError) -> HashSet<JobId> {
-        let mut refused = HashSet::new();
+        let (mut refused, mut withdrawn) = (HashSet::new(), Vec::new());
         for entry in entries {
             if let Then::Submitted { ticket, index, job, .. } = &entry.then {
-                self.live.remove(job);
+                withdrawn.extend(self.live.remove(job).map(|live| (*job, live.class)));
                 self.specs.forget(*job);
                 refused.insert(*job);
                 ticket.fill(*index, Err(SubmitError::Store(error.to_string())));
             }
         }
-        self.withdraw(refused.iter().copied().collect());
+        self.withdraw(withdrawn);
         refused
     }
 

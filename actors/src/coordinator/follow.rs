@@ -10,7 +10,7 @@ use super::nodes::{Ask, Node};
 use crate::clock;
 use crate::link::{CoordinatorLink, Verdict};
 use crate::model::{
-    AttemptId, Incarnation, JobId, JobRecord, JobState, JobView, NodeId, Outcome, Status, Tenant,
+    AttemptId, Incarnation, JobId, JobRecord, JobState, JobView, NodeId, Outcome, RunnerSpec, Status, Tenant,
 };
 use crate::protocol::jobs::Accepted;
 use crate::protocol::notices::{JobChange, JobChangeKind};
@@ -55,7 +55,9 @@ impl Coordinator {
             }
             Then::Pruned => self.pruned(result, round),
             Then::Forgotten { reply } => self.forgotten_as_asked(result, reply, round),
-            Then::Registered { handle, reply } => drop(reply.send(self.registered(*handle, &result))),
+            Then::Registered { handle, spec, reply } => {
+                drop(reply.send(self.registered(*handle, spec, &result)));
+            }
         }
     }
 
@@ -89,9 +91,8 @@ impl Coordinator {
     /// what follows the lease gives the slot back.
     fn unsubmit(&mut self, job: JobId) {
         self.specs.forget(job);
-        if self.live.remove(&job).is_some_and(|live| matches!(live.state, JobState::Queued(_))) {
-            self.withdraw(vec![job]);
-        }
+        let waited = self.live.remove(&job).filter(|live| matches!(live.state, JobState::Queued(_)));
+        self.withdraw(waited.into_iter().map(|live| (job, live.class)).collect());
     }
 
     /// A replayed submit is answered with the job that its key brought first.
@@ -220,18 +221,27 @@ impl Coordinator {
         }
     }
 
-    fn registered(&mut self, handle: RunnerHandle, result: &OpResult) -> Result<Registration, RegisterError> {
-        let OpResult::Registered(incarnation) = result else {
+    fn registered(
+        &mut self,
+        handle: RunnerHandle,
+        spec: Arc<RunnerSpec>,
+        result: &OpResult,
+    ) -> Result<Registration, RegisterError> {
+        let OpResult::Registered { incarnation, eligibility } = result else {
             return Err(RegisterError::Store(format!("the store answered a registration with {result:?}")));
         };
         let id = handle.id;
+        // A proposal for its former life would come to nothing, again and again.
+        self.doubt(id);
+        handle.pulse.beat(clock::uptime_ms());
         let believed = self.live.iter().filter_map(|(job, live)| {
             let lease = live.state.lease().filter(|lease| lease.node == id && !live.ending)?;
             Some(AttemptId::new(*job, lease.tally.epoch))
         });
         let identity = self.identity;
         let link = CoordinatorLink::new(identity.cluster, id, *incarnation, identity.term, believed);
-        self.nodes.insert(id, Node { handle, link, announced: false });
+        let eligibility = eligibility.clone();
+        self.nodes.insert(id, Node { handle, spec, eligibility, link, announced: false, doubted: false });
         Ok(Registration { cluster: identity.cluster, incarnation: *incarnation, term: identity.term })
     }
 }

@@ -12,12 +12,12 @@ use super::commit::Then;
 use crate::clock;
 use crate::link::{Assignment, CancelOrder};
 use crate::model::{
-    AttemptId, AttemptRecord, Incarnation, JobEvent, JobId, JobState, Moved, NodeId, OnLost, Status,
+    AttemptId, AttemptRecord, ClassId, Incarnation, JobEvent, JobId, JobState, Moved, NodeId, OnLost, Status,
     transition,
 };
 use crate::protocol::notices::{JobChange, JobChangeKind};
 use crate::protocol::runner::{AssignAttempts, CancelAttempt, RegisterError, RegisterRunner, Registration};
-use crate::protocol::scheduling::{EnqueueJobs, ReleaseSlot, RunnerLost, StartJobs, WithdrawJobs};
+use crate::protocol::scheduling::{DoubtNode, EnqueueJobs, ReleaseSlot, RunnerLost, StartJobs, WithdrawJobs};
 use crate::store::StoreOp;
 
 pub(super) use super::Node;
@@ -143,6 +143,16 @@ impl Coordinator {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.link.distrust();
         }
+        self.doubt(id);
+    }
+
+    /// Nothing is to be proposed for the node until its next inventory.
+    pub(super) fn doubt(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if node.announced && !std::mem::replace(&mut node.doubted, true) {
+            // Bounded: one between two inventories of a node.
+            self.peers.doubt.do_send(DoubtNode { node: id, incarnation: node.link.incarnation() });
+        }
     }
 
     pub(super) fn order_cancels(&mut self, id: NodeId, orders: Vec<CancelOrder>, ctx: &mut Context<Self>) {
@@ -164,7 +174,12 @@ impl Coordinator {
         self.live.get(&job).map(|live| live.state.clone())
     }
 
-    pub(super) fn withdraw(&self, jobs: Vec<JobId>) {
+    /// A job that waited does so no more.
+    pub(super) fn withdraw_live(&self, job: JobId) {
+        self.withdraw(self.live.get(&job).map(|live| (job, live.class)).into_iter().collect());
+    }
+
+    pub(super) fn withdraw(&self, jobs: Vec<(JobId, ClassId)>) {
         if !jobs.is_empty() {
             // Bounded: one per cancel or failed submit, and those are bounded by permits.
             self.peers.withdraw.do_send(WithdrawJobs { jobs });
@@ -181,6 +196,7 @@ impl Coordinator {
         for ask in asks {
             match ask {
                 Ask::Requeue { jobs } => {
+                    let jobs = jobs.into_iter().filter_map(|job| self.live.waiting(job)).collect();
                     let asked = self.peers.enqueue.send(EnqueueJobs { jobs, at_front: true });
                     self.flush_after(asked, ctx);
                 }
@@ -298,7 +314,8 @@ impl Handler<RegisterRunner> for Coordinator {
         }
         let (reply, answer) = oneshot::channel();
         let op = StoreOp::RegisterNode { node: message.handle.id };
-        self.push(op, Then::Registered { handle: Box::new(message.handle), reply });
+        let RegisterRunner { handle, spec } = message;
+        self.push(op, Then::Registered { handle: Box::new(handle), spec, reply });
         self.flush(ctx);
         Box::pin(async { answer.await.unwrap_or(Err(RegisterError::Stopping)) })
     }

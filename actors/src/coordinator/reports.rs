@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use actix::{Context, Handler, ResponseFuture};
 use tokio::sync::oneshot;
@@ -19,7 +20,7 @@ use crate::model::{
 };
 use crate::protocol::notices::{JobChange, JobChangeKind};
 use crate::protocol::runner::RunnerReport;
-use crate::protocol::scheduling::{NodeHeard, SetCapacity};
+use crate::protocol::scheduling::{NodeLife, SetCapacity};
 use crate::store::StoreOp;
 
 impl Coordinator {
@@ -86,7 +87,7 @@ impl Coordinator {
             return;
         }
         if matches!(self.live.get(&attempt.job).map(|live| &live.state), Some(JobState::Queued(_))) {
-            self.withdraw(vec![attempt.job]);
+            self.withdraw_live(attempt.job);
         }
         match self.apply(attempt.job, JobEvent::Finished(Box::new(result))) {
             Applied::Ending => self.finish_answers(ticket),
@@ -120,7 +121,7 @@ impl Coordinator {
             let change = JobChange { id: attempt.job, what: JobChangeKind::Started };
             self.push(op, Then::Tell(Some(change)));
             if waited {
-                self.withdraw(vec![attempt.job]);
+                self.withdraw_live(attempt.job);
             }
         }
     }
@@ -132,9 +133,8 @@ impl Coordinator {
     ) -> Result<oneshot::Receiver<ReportReply>, ReportRefusal> {
         let id = message.report.node;
         let n = message.report.n;
-        // Bounded: one per report, and a node has a bounded number of reports under way.
-        self.peers.heard.do_send(NodeHeard { node: id });
         let node = self.nodes.get_mut(&id).ok_or(ReportRefusal::NotRegistered)?;
+        node.handle.pulse.beat(clock::uptime_ms());
         let incarnation = node.link.incarnation();
         let live = &self.live;
         let fact = |job| live.get(&job).map_or(JobFact::NotLive, LiveJob::fact);
@@ -183,8 +183,15 @@ impl Coordinator {
         };
         let incarnation = node.link.incarnation();
         let first = !std::mem::replace(&mut node.announced, true);
-        let taken = first.then(|| node.link.taken());
-        let message = SetCapacity { node: id, incarnation, usable_slots, taken };
+        node.doubted = false;
+        let life = first.then(|| NodeLife {
+            spec: Arc::clone(&node.spec),
+            rooms: Arc::clone(&node.handle.rooms),
+            pulse: Arc::clone(&node.handle.pulse),
+            taken: node.link.taken(),
+            eligibility: node.eligibility.clone(),
+        });
+        let message = SetCapacity { node: id, incarnation, usable_slots, life };
         let asked = self.peers.capacity.send(message);
         self.flush_after(asked, ctx);
         if !first && released > 0 {

@@ -11,7 +11,7 @@ use super::live::{LiveJob, LiveTable};
 use super::nodes::Ask;
 use crate::model::{AttemptId, JobId, JobState, Status};
 use crate::protocol::notices::{JobChange, JobChangeKind, JobChanged};
-use crate::protocol::scheduling::EnqueueJobs;
+use crate::protocol::scheduling::{EnqueueJobs, WaitingJob};
 use crate::store::{JobStore, StoreError};
 
 /// Live jobs loaded at a time.
@@ -50,7 +50,7 @@ pub async fn restore(store: &Arc<dyn JobStore>) -> Result<LiveTable, StoreError>
             let started = row.state.lease().is_some_and(|lease| lease.started_at_ms.is_some());
             let job =
                 LiveJob { state: row.state, start_stored: started, ..LiveJob::new(row.created_at_ms, true) };
-            live.insert(row.id, job);
+            live.insert(row.id, job, row.needs);
         }
         if !full {
             return Ok(live);
@@ -100,7 +100,8 @@ impl Coordinator {
             let live = self.live.get(&job.id).filter(|live| !live.ending);
             job.waited && live.is_some_and(|live| matches!(live.state, JobState::Queued(_)))
         };
-        let jobs: Vec<JobId> = restored.iter().filter(waits).map(|job| job.id).collect();
+        let waiting = restored.iter().filter(waits).filter_map(|job| self.live.waiting(job.id));
+        let jobs: Vec<WaitingJob> = waiting.collect();
         if !jobs.is_empty() {
             let asked = self.peers.enqueue.send(EnqueueJobs { jobs, at_front: true });
             self.flush_after(asked, ctx);

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use super::errors::NodeError;
 use super::jobs::InputAck;
 use crate::link::{Command, Report, ReportRefusal, ReportReply};
-use crate::model::{AttemptId, ClusterId, Incarnation, JobId, Kept, NodeId, Pulse, RoomBoard, RunnerSpec, Term};
+use crate::model::{
+    AttemptId, ClusterId, Incarnation, JobId, Kept, NodeId, Pulse, RoomBoard, RunnerSpec, Term,
+};
 
 /// Coordinator → Runner or RunnerProxy. A command with attempts to run. Answered when the node has acted on it: each
 /// attempt is then in its inventory, or in the `returned` of its next report.

@@ -6,7 +6,11 @@ answer!(ListRunners, actix::MessageResult<ListRunners>, |stage, _request| {
     let ready = RunnerSummary {
         id: NodeId(Default::default()),
         incarnation: Incarnation(1),
+        spec: std::sync::Arc::new(RunnerSpec { name: "local".into(), slots: 2, ..RunnerSpec::default() }),
+        tier: Tier::None,
         state: "ready",
+        eligibility: Eligibility::Eligible,
+        heard_ms_ago: 5,
         usable_slots: 2,
         taken: 0,
     };

@@ -1,6 +1,8 @@
-//! What a health check learns.
+//! What a health check learns: how the platform and its nodes are.
 
-use crate::model::{Incarnation, NodeId};
+use std::sync::Arc;
+
+use crate::model::{Eligibility, Incarnation, NodeId, RunnerSpec, Tier};
 
 /// How a node stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,8 +11,16 @@ pub struct RunnerSummary {
     pub id: NodeId,
     /// In which life.
     pub incarnation: Incarnation,
+    /// What it says of itself.
+    pub spec: Arc<RunnerSpec>,
+    /// What a job has there that is confined as well as can be.
+    pub tier: Tier,
     /// `ready`, `suspect`, `unreachable` or `lost`.
     pub state: &'static str,
+    /// Whether it is given work.
+    pub eligibility: Eligibility,
+    /// How long ago it was last heard, in milliseconds.
+    pub heard_ms_ago: u64,
     /// Slots that can be used, taken ones included.
     pub usable_slots: u32,
     /// Slots taken.
