@@ -10,7 +10,9 @@ mod ending;
 mod follow;
 mod forget;
 pub mod live;
+mod losses;
 mod nodes;
+mod operate;
 mod output;
 mod reports;
 mod restore;
@@ -36,6 +38,8 @@ use crate::store::{JobStore, StoreIdentity};
 
 use commit::CommitQueue;
 use live::{LiveTable, SpecCache};
+use losses::Losses;
+use operate::Conduct;
 pub use restore::restore;
 
 /// Whom the Coordinator talks to.
@@ -87,6 +91,7 @@ struct Node {
     announced: bool,
     /// Whether the Scheduler was told to propose nothing for it.
     doubted: bool,
+    conduct: Conduct,
 }
 
 /// The actor.
@@ -96,6 +101,7 @@ pub struct Coordinator {
     peers: CoordinatorPeers,
     live: LiveTable,
     specs: SpecCache,
+    losses: Losses,
     nodes: HashMap<NodeId, Node>,
     queue: CommitQueue,
     waiters: HashMap<JobId, Vec<oneshot::Sender<Rc<JobView>>>>,
@@ -119,6 +125,7 @@ impl Coordinator {
             peers,
             live,
             specs: SpecCache::default(),
+            losses: Losses::default(),
             nodes: HashMap::new(),
             queue: CommitQueue::default(),
             waiters: HashMap::new(),

@@ -16,6 +16,7 @@ mod isolation;
 mod limits;
 mod node;
 mod records;
+mod requires;
 mod settings;
 mod token;
 
@@ -28,6 +29,7 @@ pub use node::{NodeArgs, ServeArgs};
 pub use records::{
     ArtifactsArgs, EventsArgs, GroupBy, HelpArgs, HistoryArgs, LogsArgs, ManArgs, PruneArgs, StatsArgs,
 };
+pub use requires::RequireArgs;
 pub use settings::{ApiArgs, ConfigCommand, ConfigShowArgs, ContextCommand, Whose};
 pub use token::{CreateTokenArgs, Token};
 
@@ -223,6 +225,8 @@ pub struct JobArgs {
     /// A shell line to run instead of a command.
     #[arg(long, value_name = "LINE", conflicts_with = "command")]
     pub shell: Option<String>,
+    #[command(flatten)]
+    pub require: RequireArgs,
     #[command(flatten)]
     pub isolation: IsolationArgs,
     /// Have a folder or file of the host in the job's room, at the same place; with :ro it cannot be changed.

@@ -130,7 +130,7 @@ pub struct AttemptBody {
     pub epoch: u32,
     /// The node that held it.
     pub node: String,
-    /// `lost`, `returned` or `stale`.
+    /// `lost`, `returned`, `drained` or `stale`.
     pub fate: String,
     /// One line for people.
     pub why: String,

@@ -12,14 +12,17 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use tokio::sync::oneshot;
 
 use super::Coordinator;
+use super::operate::ChangeReply;
 use crate::clock::{Moment, moment};
 use crate::link::{ReportReply, Verdict};
-use crate::model::{AttemptId, Incarnation, JobId, JobSpec, NodeId, Outcome, RunnerSpec, Status, Tenant};
+use crate::model::{
+    AttemptId, Eligibility, Incarnation, JobId, JobSpec, NodeId, Outcome, RunnerSpec, Status, Tenant,
+};
 use crate::policy::grouping;
 use crate::protocol::jobs::SubmitResults;
 use crate::protocol::notices::{JobChange, JobChanged};
 use crate::protocol::runner::{RegisterError, Registration};
-use crate::protocol::{DeleteError, RunnerHandle, SubmitError};
+use crate::protocol::{ChangeRunnerError, DeleteError, RunnerHandle, SubmitError};
 use crate::store::{OpResult, Pruned, StoreError, StoreOp};
 
 /// How long after a failed commit it is tried again.
@@ -59,6 +62,10 @@ pub(super) enum Then {
     Pruned,
     /// Finished jobs were forgotten because somebody asked for it.
     Forgotten { reply: oneshot::Sender<Pruned> },
+    /// A node is given work from now on, or none.
+    Marked { node: NodeId, eligibility: Eligibility, reply: ChangeReply },
+    /// A node is to be forgotten.
+    Removed { node: NodeId, reply: oneshot::Sender<Result<Eligibility, ChangeRunnerError>> },
     /// A node has a new life.
     Registered {
         handle: Box<RunnerHandle>,

@@ -7,6 +7,7 @@ use super::Coordinator;
 use super::commit::{ReportTicket, Round, SubmitTicket, Then};
 use super::live::LiveJob;
 use super::nodes::{Ask, Node};
+use super::operate::Conduct;
 use crate::clock;
 use crate::link::{CoordinatorLink, Verdict};
 use crate::model::{
@@ -55,6 +56,8 @@ impl Coordinator {
             }
             Then::Pruned => self.pruned(result, round),
             Then::Forgotten { reply } => self.forgotten_as_asked(result, reply, round),
+            Then::Marked { node, eligibility, reply } => self.marked(node, eligibility, &result, reply),
+            Then::Removed { node, reply } => self.removed(node, reply),
             Then::Registered { handle, spec, reply } => {
                 drop(reply.send(self.registered(*handle, spec, &result)));
             }
@@ -173,6 +176,7 @@ impl Coordinator {
         };
         let spec = self.specs.get(job).cloned();
         self.specs.forget(job);
+        self.losses.forget(job);
         round.changes.push(ended_notice(job, &outcome, from));
         self.answer_waiters(job, &live, spec, outcome);
     }
@@ -241,7 +245,9 @@ impl Coordinator {
         let identity = self.identity;
         let link = CoordinatorLink::new(identity.cluster, id, *incarnation, identity.term, believed);
         let eligibility = eligibility.clone();
-        self.nodes.insert(id, Node { handle, spec, eligibility, link, announced: false, doubted: false });
+        let conduct = Conduct::default();
+        let node = Node { handle, spec, eligibility, link, announced: false, doubted: false, conduct };
+        self.nodes.insert(id, node);
         Ok(Registration { cluster: identity.cluster, incarnation: *incarnation, term: identity.term })
     }
 }

@@ -9,12 +9,14 @@ use tokio::sync::oneshot;
 
 use super::Coordinator;
 use super::commit::Then;
+use super::losses::LOST;
 use crate::clock;
 use crate::link::{Assignment, CancelOrder};
 use crate::model::{
     AttemptId, AttemptRecord, ClassId, Incarnation, JobEvent, JobId, JobState, Moved, NodeId, OnLost, Status,
     transition,
 };
+use crate::policy::breaker;
 use crate::protocol::notices::{JobChange, JobChangeKind};
 use crate::protocol::runner::{AssignAttempts, CancelAttempt, RegisterError, RegisterRunner, Registration};
 use crate::protocol::scheduling::{DoubtNode, EnqueueJobs, ReleaseSlot, RunnerLost, StartJobs, WithdrawJobs};
@@ -39,7 +41,8 @@ impl Coordinator {
             let ready = self
                 .nodes
                 .get(&node)
-                .is_some_and(|node| node.link.incarnation() == incarnation && node.link.is_ready());
+                .filter(|node| node.link.incarnation() == incarnation && node.link.is_ready())
+                .is_some_and(|node| node.eligibility.is_eligible());
             let event = JobEvent::Leased { node, incarnation };
             let from = match self.live.get(&job) {
                 Some(live) if ready && !live.ending && matches!(live.state, JobState::Queued(_)) => {
@@ -212,14 +215,19 @@ impl Coordinator {
     pub(super) fn lose(&mut self, attempt: AttemptId, why: String) -> Option<JobId> {
         let spec = self.specs.get(attempt.job);
         let on_lost = spec.map_or(OnLost::Never, |spec| spec.on_lost);
-        let event = JobEvent::Lost {
-            epoch: attempt.epoch,
-            on_lost,
-            max_lost: self.setup.limits.max_lost,
-            why: why.clone(),
+        let node = self.live.get(&attempt.job)?.state.lease()?.node;
+        let nodes = self.losses.count_with(attempt.job, node);
+        let (epoch, max_lost) = (attempt.epoch, self.setup.limits.max_lost);
+        let event = match on_lost {
+            OnLost::Requeue if breaker::is_poison(nodes) => {
+                JobEvent::Poisoned { epoch, nodes, why: why.clone() }
+            }
+            on_lost => JobEvent::Lost { epoch, on_lost, max_lost, why: why.clone() },
         };
         log::warn!(attempt:% = attempt, why = why.as_str(); "an attempt was lost");
-        self.put_back(attempt, event, "lost", why)
+        let requeued = self.put_back(attempt, event, LOST, why)?;
+        self.losses.note(requeued, node);
+        Some(requeued)
     }
 
     /// The attempt came back unstarted: the job waits again, or ends if someone wants it cancelled.
@@ -227,7 +235,13 @@ impl Coordinator {
         self.put_back(attempt, JobEvent::Returned { epoch: attempt.epoch }, "returned", why)
     }
 
-    fn put_back(&mut self, attempt: AttemptId, event: JobEvent, fate: &str, why: String) -> Option<JobId> {
+    pub(super) fn put_back(
+        &mut self,
+        attempt: AttemptId,
+        event: JobEvent,
+        fate: &str,
+        why: String,
+    ) -> Option<JobId> {
         let AttemptId { job, epoch } = attempt;
         let before = self.live.get(&job)?;
         let node = before.state.lease()?.node;

@@ -42,7 +42,7 @@ impl Coordinator {
                     self.push_after(Then::Tell(Some(change)));
                 }
             }
-            LinkEffect::Record(result) => self.record(*result, ticket, round),
+            LinkEffect::Record(result) => self.record(id, *result, ticket, round),
             LinkEffect::Judge { result, verdict } => self.judge(id, &result, verdict, ticket),
             LinkEffect::Returned { attempt, why } => {
                 round.released += 1;
@@ -66,9 +66,18 @@ impl Coordinator {
         }
     }
 
-    fn record(&mut self, result: AttemptResult, ticket: &Rc<ReportTicket>, round: &mut ReportRound) {
+    fn record(
+        &mut self,
+        id: NodeId,
+        result: AttemptResult,
+        ticket: &Rc<ReportTicket>,
+        round: &mut ReportRound,
+    ) {
         let attempt = result.attempt;
         round.released += 1;
+        self.judge_conduct(id, &result.end);
+        let evicted = self.is_evicted(id, attempt);
+        self.forget_eviction(id, &result);
         let never = self.specs.get(attempt.job).is_none_or(|spec| spec.on_lost == OnLost::Never);
         let wished = self
             .live
@@ -82,7 +91,8 @@ impl Coordinator {
             _ => None,
         };
         if let Some(why) = why {
-            round.requeued.extend(self.lose(attempt, why));
+            let was_drained = evicted && matches!(result.end, AttemptEnd::Killed { .. });
+            round.requeued.extend(if was_drained { self.evict(attempt) } else { self.lose(attempt, why) });
             ticket.judge(attempt, Verdict::Recorded);
             return;
         }

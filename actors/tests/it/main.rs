@@ -8,8 +8,10 @@
 mod deaths;
 mod embed;
 mod graph;
+mod nodes;
 mod scheduler;
 mod store;
+mod store_migrations;
 mod store_sqlite;
 
 mod golden;
