@@ -228,6 +228,7 @@ fn builder(config: &NodeConfig, run_as: Option<RunAs>, default_cwd: PathBuf) -> 
         secret_key: secret_key(config),
         limits: limits.clone(),
         rules: config.admission.clone(),
+        placement: config.placement,
         job_uid: run_as.map_or(builder.job_uid, |user| user.uid),
         ..builder
     })

@@ -15,6 +15,7 @@ mod global;
 mod isolation;
 mod limits;
 mod node;
+mod nodes;
 mod records;
 mod requires;
 mod settings;
@@ -26,6 +27,7 @@ pub use examples::command;
 pub use isolation::IsolationArgs;
 pub use limits::LimitArgs;
 pub use node::{NodeArgs, ServeArgs};
+pub use nodes::{NodeNames, Nodes, WaitNodesArgs};
 pub use records::{
     ArtifactsArgs, EventsArgs, GroupBy, HelpArgs, HistoryArgs, LogsArgs, ManArgs, PruneArgs, StatsArgs,
 };
@@ -143,6 +145,9 @@ pub enum Command {
     /// Keep waiting jobs from being started, or start them again.
     #[command(subcommand)]
     Queue(Queue),
+    /// What there is to run jobs on: list, drain, cordon, resume and remove nodes, or wait for them.
+    #[command(subcommand, visible_aliases = ["runners", "sinfo"])]
+    Nodes(Nodes),
     /// Make, list and revoke the tokens of a server.
     #[command(subcommand)]
     Token(Token),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::units::{
     AllowedMounts, Bind, ByteCount, ColorWhen, Cpus, Durability, IsolationMode, JobUser, List, LogFilter,
-    LogFormat, Millis, MinTier, OptionalMillis, OutputForm, StoreKind,
+    LogFormat, Millis, MinTier, OptionalMillis, OutputForm, Placement, StoreKind,
 };
 use super::{AdmissionSection, ConfigError, Environment};
 
@@ -100,6 +100,15 @@ section! {
         pub isolation_check: Option<Millis> = "CALLBOARD_ISOLATION_CHECK",
         /// What of the host jobs may have in their rooms.
         pub allow_mounts: Option<AllowedMounts> = "CALLBOARD_ALLOW_MOUNTS",
+    }
+}
+
+section! {
+    /// `[scheduler]`: where jobs go.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+    pub struct SchedulerSection {
+        /// By which rule a node is chosen: `least_loaded` or `round_robin`.
+        pub placement: Option<Placement> = "CALLBOARD_PLACEMENT",
     }
 }
 
@@ -224,6 +233,8 @@ pub struct FileConfig {
     pub store: StoreSection,
     /// How jobs are run.
     pub runner: RunnerSection,
+    /// Where jobs go.
+    pub scheduler: SchedulerSection,
     /// How the node logs.
     pub log: LogSection,
     /// How callers without a valid token are treated.
@@ -250,6 +261,7 @@ impl FileConfig {
             server: self.server.or(lower.server),
             store: self.store.or(lower.store),
             runner: self.runner.or(lower.runner),
+            scheduler: self.scheduler.or(lower.scheduler),
             log: self.log.or(lower.log),
             auth: self.auth.or(lower.auth),
             audit: self.audit.or(lower.audit),
@@ -270,6 +282,7 @@ impl FileConfig {
             server: ServerSection::from_environment(environment)?,
             store: StoreSection::from_environment(environment)?,
             runner: RunnerSection::from_environment(environment)?,
+            scheduler: SchedulerSection::from_environment(environment)?,
             log: LogSection::from_environment(environment)?,
             auth: AuthSection::from_environment(environment)?,
             audit: AuditSection::from_environment(environment)?,
@@ -292,6 +305,7 @@ impl FileConfig {
             ("server", ServerSection::VARIABLES),
             ("store", StoreSection::VARIABLES),
             ("runner", RunnerSection::VARIABLES),
+            ("scheduler", SchedulerSection::VARIABLES),
             ("log", LogSection::VARIABLES),
             ("auth", AuthSection::VARIABLES),
             ("audit", AuditSection::VARIABLES),
@@ -309,6 +323,7 @@ impl FileConfig {
             "server" => self.server.has(key),
             "store" => self.store.has(key),
             "runner" => self.runner.has(key),
+            "scheduler" => self.scheduler.has(key),
             "log" => self.log.has(key),
             "auth" => self.auth.has(key),
             "audit" => self.audit.has(key),

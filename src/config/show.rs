@@ -143,6 +143,7 @@ fn value(config: &NodeConfig, section: &str, key: &str) -> Option<Value> {
             let words = |allowed: &Vec<_>| allowed.iter().map(ToString::to_string).collect::<Vec<_>>();
             json!(config.runner.allow_mounts.as_ref().map(words))
         }
+        ("scheduler", "placement") => json!(config.placement.as_str()),
         ("log", "format") => json!(config.log.format.as_str()),
         ("log", "level") => json!(levels(&config.log.level)),
         ("auth", "failures_per_minute") => json!(config.auth_failures_per_minute),

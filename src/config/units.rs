@@ -11,7 +11,7 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
 mod jobs;
 
-pub use jobs::{AllowedMounts, Cpus, IsolationMode, MinTier};
+pub use jobs::{AllowedMounts, Cpus, IsolationMode, MinTier, Placement};
 
 /// A duration in milliseconds: `90` (seconds), `500ms`, `1m30s`, `2h`, `30d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -296,7 +296,7 @@ macro_rules! read_as_text {
 
 read_as_text!(Millis, OptionalMillis, ByteCount, Cpus, Bind, JobUser, LogFilter);
 read_as_text!(StoreKind, Durability, LogFormat, OutputForm, ColorWhen);
-read_as_text!(List<Bind>, List<String>, AllowedMounts, IsolationMode, MinTier);
+read_as_text!(List<Bind>, List<String>, AllowedMounts, IsolationMode, MinTier, Placement);
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,7 @@ mod mounts;
 mod original;
 mod records;
 mod requires;
+mod runners;
 mod tokens;
 mod usage;
 
@@ -27,6 +28,7 @@ pub use mounts::MountBody;
 pub use original::{CompatAccepted, CompatJob, CompatSubmit, ExecuteAnswer, HealthBody};
 pub use records::{EventBody, PruneAnswer, PruneBody, SpreadBody, StatsBody, StatusCounts, WindowBody};
 pub use requires::RequiresBody;
+pub use runners::{CordonBody, CordonWanted, DrainWanted, RunnerBody, RunnerListBody};
 pub use tokens::{TokenBody, TokenListBody, TokenMade, TokenWanted};
 pub use usage::{EnforcedBody, LimitsBody, UsageBody};
 

@@ -11,9 +11,9 @@ use callboard_actors::clock;
 use callboard_actors::model::access::TokenRecord;
 use callboard_actors::model::meter::Meter;
 use callboard_actors::model::{
-    AdmissionRules, AttemptRecord, Eligibility, Epoch, HealthBoard, Incarnation, InputMode, IsolationReport,
-    JobId, JobRecord, JobSpec, JobState, JobView, Kept, Lease, Limits, NodeId, Outcome, RunnerSpec, Status,
-    StoreSummary, Stream, Tenant, Tier, WaitReason, admission,
+    AdmissionRules, AttemptRecord, Cordon, Eligibility, Epoch, HealthBoard, Incarnation, InputMode,
+    IsolationReport, JobId, JobRecord, JobSpec, JobState, JobView, Kept, Lease, Limits, NodeId, Outcome,
+    RunnerSpec, Status, StoreSummary, Stream, Tenant, Tier, WaitReason, admission,
 };
 use callboard_actors::protocol::access::*;
 use callboard_actors::protocol::feed::EventFeed;
@@ -47,6 +47,9 @@ pub struct Stage {
     pub tokens: Vec<TokenRecord>,
     pub paused: bool,
     pub runners_gone: bool,
+    pub eligibility: Eligibility,
+    pub runner_changes: Vec<ChangeRunner>,
+    pub refuse_change: Option<ChangeRunnerError>,
     pub refuse_submit: Option<SubmitError>,
     pub refuse_lookup: Option<LookupError>,
     pub refuse_output: Option<OutputError>,
@@ -203,6 +206,7 @@ fn recipients(player: &Addr<Player>) -> JobRecipients {
         write_input: player.clone().recipient(),
         tenant: player.clone().recipient(),
         list_tokens: player.clone().recipient(),
+        change_runner: player.clone().recipient(),
         change_tokens: player.clone().recipient(),
     }
 }

@@ -108,5 +108,6 @@ pub(super) fn job_recipients(coordinator: &Addr<Coordinator>) -> JobRecipients {
         tenant: coordinator.clone().recipient(),
         list_tokens: coordinator.clone().recipient(),
         change_tokens: coordinator.clone().recipient(),
+        change_runner: coordinator.clone().recipient(),
     }
 }
