@@ -216,6 +216,9 @@ pub struct JobBody {
     pub on_lost: String,
     /// Whether its input is streamed.
     pub stdin_streamed: bool,
+    /// The node that has it, or that it ended on: by its name while the server knows that, else by its id.
+    #[serde(default)]
+    pub runner: Option<String>,
     /// Number of the current or last attempt; 0 before the first.
     pub epoch: u32,
     /// Whether someone wants it cancelled.

@@ -59,6 +59,7 @@ pub fn listed(view: &JobView) -> JobBody {
         secret_env: Vec::new(),
         on_lost: on_lost(spec.on_lost).into(),
         stdin_streamed: matches!(spec.input, InputMode::Streamed),
+        runner: runner(view),
         epoch: record.state.epoch().0,
         cancelling: false,
         stdout: OutputBody::default(),
@@ -77,6 +78,11 @@ pub fn listed(view: &JobView) -> JobBody {
         add_outcome(&mut body, outcome);
     }
     body
+}
+
+fn runner(view: &JobView) -> Option<String> {
+    let name = view.runner.as_ref().map(|spec| spec.name.clone()).filter(|name| !name.is_empty());
+    name.or_else(|| view.node().map(|node| node.to_string()))
 }
 
 fn add_outcome(body: &mut JobBody, outcome: &Outcome) {

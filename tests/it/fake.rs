@@ -100,7 +100,7 @@ impl Stage {
                 at_ms: 0,
             }],
         };
-        let view = JobView { record, waiting: Some(WaitReason::Resources) };
+        let view = JobView { record, waiting: Some(WaitReason::Resources), runner: None };
         let job = FakeJob { view: view.clone(), output: Default::default(), input: Vec::new() };
         self.jobs.insert(view.record.id, job);
         view

@@ -17,7 +17,9 @@ use crate::clock;
 use crate::model::admission;
 use crate::model::meter::Rejected;
 use crate::model::needs::MAX_CLASSES;
-use crate::model::{JobId, JobRecord, JobSpec, JobState, JobView, Needs, SecretError, Status, WaitReason};
+use crate::model::{
+    JobId, JobRecord, JobSpec, JobState, JobView, Needs, RunnerSpec, SecretError, Status, WaitReason,
+};
 use crate::policy::intake;
 use crate::protocol::jobs::{
     Accepted, AwaitJob, FindJob, GetJob, JobPage, ListJobs, Submission, SubmitJobs, SubmitResults,
@@ -149,7 +151,17 @@ impl Coordinator {
         }
         let is_queued = matches!(record.state, JobState::Queued(_));
         let waiting = is_queued.then(|| reasons.of(live.map(|live| live.class).unwrap_or_default()));
-        JobView { record, waiting }
+        let runner = self.runner_of(&record.state);
+        JobView { record, waiting, runner }
+    }
+
+    /// What the node that has a job in this state, or had it, says of itself.
+    pub(super) fn runner_of(&self, state: &JobState) -> Option<Arc<RunnerSpec>> {
+        let node = match state {
+            JobState::Ended(outcome) => outcome.node,
+            state => state.lease().map(|lease| lease.node),
+        };
+        self.nodes.get(&node?).map(|node| Arc::clone(&node.spec))
     }
 
     /// The reason shown for a job that was accepted just now, before the Scheduler was asked.

@@ -76,7 +76,8 @@ impl Coordinator {
         let refusal = match result {
             OpResult::Done => {
                 round.changes.push(JobChange { id: job, what: JobChangeKind::Accepted });
-                let view = JobView { waiting: self.presumed_reason(&record.state), record };
+                let waiting = self.presumed_reason(&record.state);
+                let view = JobView { waiting, runner: self.runner_of(&record.state), record };
                 return ticket.fill(index, Ok(Accepted { view, replayed: false }));
             }
             OpResult::Duplicate(earlier) => {
@@ -107,7 +108,8 @@ impl Coordinator {
                 index,
                 match found.await {
                     Ok(Some(record)) => {
-                        Ok(Accepted { view: JobView { waiting: None, record }, replayed: true })
+                        let view = JobView { waiting: None, runner: None, record };
+                        Ok(Accepted { view, replayed: true })
                     }
                     Ok(None) => Err(SubmitError::Forgotten(job)),
                     Err(error) => Err(SubmitError::Store(error.to_string())),
@@ -198,7 +200,8 @@ impl Coordinator {
                 // Another tenant's has a history.
                 let (tenant, retry_of, attempts) = (Tenant::DEFAULT, None, Vec::new());
                 let record = JobRecord { id, spec, created_at_ms, tenant, retry_of, state, attempts };
-                let view = Rc::new(JobView { waiting: None, record });
+                let runner = self.runner_of(&record.state);
+                let view = Rc::new(JobView { waiting: None, runner, record });
                 // A waiter that is gone needs no answer.
                 waiters.into_iter().for_each(|waiter| drop(waiter.send(Rc::clone(&view))));
             }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::Coordinator;
 use super::commit::Then;
+use super::live::LiveJob;
 use super::losses::LOST;
 use crate::clock;
 use crate::link::{Assignment, CancelOrder};
@@ -36,6 +37,7 @@ impl Coordinator {
     /// Commits or refuses each proposal.
     fn start_jobs(&mut self, proposals: StartJobs, ctx: &mut Context<Self>) {
         let mut refused: HashMap<(NodeId, Incarnation), u32> = HashMap::new();
+        let mut still_waiting = Vec::new();
         for placement in proposals.placements {
             let (job, node, incarnation) = (placement.job, placement.node, placement.incarnation);
             let ready = self
@@ -44,14 +46,12 @@ impl Coordinator {
                 .filter(|node| node.link.incarnation() == incarnation && node.link.is_ready())
                 .is_some_and(|node| node.eligibility.is_eligible());
             let event = JobEvent::Leased { node, incarnation };
-            let from = match self.live.get(&job) {
-                Some(live) if ready && !live.ending && matches!(live.state, JobState::Queued(_)) => {
-                    live.state.epoch()
-                }
-                _ => {
-                    *refused.entry((node, incarnation)).or_default() += 1;
-                    continue;
-                }
+            let waits = |live: &&LiveJob| !live.ending && matches!(live.state, JobState::Queued(_));
+            let waiting = self.live.get(&job).filter(waits).map(|live| live.state.epoch());
+            let (Some(from), true) = (waiting, ready) else {
+                *refused.entry((node, incarnation)).or_default() += 1;
+                still_waiting.extend(waiting.map(|_| job));
+                continue;
             };
             if self.apply(job, event) == Applied::Changed {
                 let want_spec = !self.specs.has(job);
@@ -61,7 +61,9 @@ impl Coordinator {
         }
         let asks =
             refused.into_iter().map(|((node, incarnation), count)| Ask::Release { node, incarnation, count });
-        self.ask_scheduler(asks.collect(), ctx);
+        // The Scheduler has been told why the node takes nothing, before this: it proposes another one, or waits.
+        let again = (!still_waiting.is_empty()).then_some(Ask::Requeue { jobs: still_waiting });
+        self.ask_scheduler(asks.chain(again).collect(), ctx);
         self.flush(ctx);
     }
 
@@ -146,6 +148,7 @@ impl Coordinator {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.link.distrust();
         }
+        self.tell_drain_again(id);
         self.doubt(id);
     }
 

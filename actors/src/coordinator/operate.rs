@@ -1,7 +1,7 @@
 //! Operating on nodes: cordon, drain, resume, remove, and the breaker that cordons by itself. Whether a node is given
 //! work is on disk before anybody acts on it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use actix::{Context, Handler, ResponseFuture};
 use tokio::sync::oneshot;
@@ -33,8 +33,8 @@ pub(super) type ChangeReply = Option<oneshot::Sender<Result<Eligibility, ChangeR
 pub(super) struct Conduct {
     /// Attempts in a row that failed by its fault.
     failures: u32,
-    /// Attempts that its drain has ended, or will have.
-    evicted: BTreeSet<AttemptId>,
+    /// Attempts that its drain ends; whether it was told so, as far as is known.
+    evicted: BTreeMap<AttemptId, bool>,
 }
 
 impl Coordinator {
@@ -121,9 +121,11 @@ impl Coordinator {
         let due = |node: &Node| node.eligibility.deadline_at_ms().is_some_and(|at| at <= now_ms);
         let mut overdue = Vec::new();
         for (id, node) in self.nodes.iter_mut().filter(|(_, node)| due(node)) {
-            let left: Vec<AttemptId> =
-                node.link.given().filter(|attempt| !node.conduct.evicted.contains(attempt)).collect();
-            node.conduct.evicted.extend(&left);
+            let Node { link, conduct, .. } = node;
+            conduct.evicted.retain(|attempt, _| link.holds(*attempt));
+            let told = |attempt: &AttemptId| conduct.evicted.get(attempt).is_some_and(|told| *told);
+            let left: Vec<AttemptId> = link.given().filter(|attempt| !told(attempt)).collect();
+            conduct.evicted.extend(left.iter().map(|attempt| (*attempt, true)));
             if !left.is_empty() {
                 overdue.push((*id, left));
             }
@@ -139,9 +141,16 @@ impl Coordinator {
         }
     }
 
+    /// What the node was told of its drain may not have reached it, or it has come back: it is told again.
+    pub(super) fn tell_drain_again(&mut self, id: NodeId) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.conduct.evicted.values_mut().for_each(|told| *told = false);
+        }
+    }
+
     /// Whether this attempt was ended by its node's drain.
     pub(super) fn is_evicted(&self, node: NodeId, attempt: AttemptId) -> bool {
-        self.nodes.get(&node).is_some_and(|node| node.conduct.evicted.contains(&attempt))
+        self.nodes.get(&node).is_some_and(|node| node.conduct.evicted.contains_key(&attempt))
     }
 
     /// A drain ended the attempt: the job waits again, and nothing is counted against it.

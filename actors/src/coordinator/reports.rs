@@ -54,6 +54,7 @@ impl Coordinator {
             }
             LinkEffect::Reattach { attempt, started_ms_ago } => {
                 self.reattach(id, attempt, started_ms_ago);
+                self.tell_drain_again(id);
                 // The wish to cancel may have been told to a former life only.
                 self.send_cancel(attempt.job, ctx);
             }

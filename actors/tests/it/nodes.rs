@@ -1,6 +1,7 @@
 //! Several nodes under one Coordinator: where jobs go, and what operators and the breaker do to nodes.
 
 mod operate;
+mod refusals;
 mod rig;
 
 use callboard_actors::model::{AttemptEnd, JobSpec, Status, WaitReason};
