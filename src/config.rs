@@ -39,8 +39,8 @@ pub use sections::{
 pub use show::{Setting, of_client as client_settings, of_node as node_settings};
 pub use token::{check_token, is_open_to_others, read_token};
 pub use units::{
-    AllowedMounts, Bind, ByteCount, ColorWhen, Durability, IsolationMode, JobUser, List, LogFilter,
-    LogFormat, Millis, MinTier, OptionalMillis, OutputForm, StoreKind,
+    AllowedMounts, Bind, ByteCount, ColorWhen, Durability, IsolationMode, JobUser, Label, List, LogFilter,
+    LogFormat, Millis, MinTier, OptionalMillis, OutputForm, PeerUrl, StoreKind,
 };
 
 /// What a process was told by its environment, taken once.
@@ -124,6 +124,10 @@ pub struct ServerSettings {
     pub max_connections: usize,
     /// How long running jobs may go on when the node is told to stop, in milliseconds.
     pub shutdown_grace_ms: u64,
+    /// Runners that it dials.
+    pub runner_urls: Vec<String>,
+    /// File that holds the token that those want to be shown.
+    pub runner_token_file: Option<PathBuf>,
 }
 
 /// Section `[store]`, with every gap filled.
@@ -152,6 +156,14 @@ pub struct RunnerSettings {
     pub isolation_check_ms: u64,
     /// What of the host jobs may have in their rooms; the node decides when absent.
     pub allow_mounts: Option<Vec<AllowedMount>>,
+    /// What people call it; the machine's name when absent.
+    pub name: Option<String>,
+    /// What jobs may require of it.
+    pub labels: BTreeMap<String, String>,
+    /// The coordinator that it joins.
+    pub join: Option<String>,
+    /// File that holds the token that lets it join.
+    pub join_token_file: Option<PathBuf>,
 }
 
 /// Section `[log]`, with every gap filled.
@@ -236,7 +248,6 @@ impl NodeConfig {
         config_file: Option<PathBuf>,
         environment: &Environment,
     ) -> Result<Layers, ConfigError> {
-        refuse_runner_url(environment)?;
         let path = config_file.or_else(|| environment.get("CALLBOARD_CONFIG").map(PathBuf::from));
         let file = path.as_deref().map(file::read).transpose()?.unwrap_or_default();
         Ok(Layers { flags, variables: FileConfig::from_environment(environment)?, file, path })
@@ -280,7 +291,7 @@ fn refuse_runner_url(environment: &Environment) -> Result<(), ConfigError> {
     if environment.get("RUNNER_URL").is_none() {
         return Ok(());
     }
-    let what = "remote runners do not exist yet, so it would be ignored: unset it and this node runs the jobs in \
-                its own slots";
+    let what = "a node that is started for one command dials no runners, so it would be ignored: unset it and the job \
+                runs here, or start `callboard serve` with it and name that with --server";
     Err(ConfigError::Variable { name: "RUNNER_URL".into(), what: what.into() })
 }

@@ -22,6 +22,7 @@ mod execute;
 mod executions;
 mod follow;
 mod gate;
+mod gateway;
 mod inlet;
 mod jobs;
 pub mod kinds;
@@ -38,6 +39,7 @@ mod pages;
 mod params;
 #[doc(hidden)]
 pub mod parsers;
+mod port;
 mod problem;
 mod prune;
 mod range;

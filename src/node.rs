@@ -13,17 +13,18 @@ use std::time::Duration;
 
 use callboard_actors::clock;
 use callboard_actors::exec::{ProcessConfig, RunAs};
-use callboard_actors::graph::{Builder, ExecutorChoice, Platform, StartError, node};
+use callboard_actors::graph::{Builder, DialTarget, ExecutorChoice, Peers, Platform, StartError, node};
 use callboard_actors::model::meter::Meter;
-use callboard_actors::model::{AllowedMount, Isolation, StoreSummary, Tier};
+use callboard_actors::model::{AllowedMount, Isolation, RunnerSpec, StoreSummary, Tier};
 use callboard_actors::protocol::LookupError;
 use callboard_actors::secret::KeySource;
 use callboard_actors::store::memory::MemoryStore;
 use callboard_actors::store::sqlite::{self, SqliteOptions, SqliteStore};
 use callboard_actors::store::{JobStore, StoreError};
+use callboard_actors::uplink::JoinTarget;
 
 pub use self::signals::StopSignals;
-use crate::config::{ConfigError, Durability, NodeConfig, StoreKind, read_token};
+use crate::config::{ConfigError, Durability, NodeConfig, Role, StoreKind, read_token};
 use crate::http::access::Access;
 use crate::http::{self, Door, Executions, HttpConfig, Running, ServeError, TokenHash};
 use crate::telemetry::AuditLog;
@@ -221,7 +222,15 @@ fn builder(config: &NodeConfig, run_as: Option<RunAs>, default_cwd: PathBuf) -> 
     };
     let builder = Builder::new(ExecutorChoice::Process(executor));
     let (store, store_summary) = open_store(config, &builder.meter)?;
+    let spec = RunnerSpec {
+        name: config.runner.name.clone().unwrap_or_else(host_name),
+        labels: config.runner.labels.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        ..builder.spec
+    };
     Ok(Builder {
+        spec,
+        peers: peers(config)?,
         store,
         store_summary,
         node: node::id(data_dir)?,
@@ -263,6 +272,25 @@ fn secret_key(config: &NodeConfig) -> KeySource {
         (None, StoreKind::Memory) => KeySource::Ephemeral,
         (None, StoreKind::Sqlite) => KeySource::InFolder(config.server.data_dir.clone()),
     }
+}
+
+/// Whom the node speaks with on other machines.
+fn peers(config: &NodeConfig) -> Result<Peers, ConfigError> {
+    let token = config.server.runner_token_file.as_deref().map(read_token).transpose()?;
+    let dial = |url: &String| DialTarget { url: url.clone(), token: token.clone() };
+    let join_token = config.runner.join_token_file.as_deref().map(read_token).transpose()?;
+    let join = |url: &String| JoinTarget { url: url.clone(), token: join_token.clone() };
+    Ok(Peers {
+        dials: config.server.runner_urls.iter().map(dial).collect(),
+        joins: config.runner.join.iter().map(join).collect(),
+        is_dialled: config.role == Role::Runner,
+        results_dir: Some(config.server.data_dir.join("results")),
+    })
+}
+
+/// The machine's name, as people know it.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn open_store(

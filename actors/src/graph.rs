@@ -3,14 +3,15 @@
 
 #[cfg(feature = "testing")]
 pub mod deaths;
+mod far;
 mod former;
 pub mod node;
+mod stopping;
 mod ties;
 
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter, AsyncContext, Context};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,21 +19,23 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock;
 use crate::coordinator::{Coordinator, CoordinatorSetup, restore};
 use crate::exec::{BaseEnv, ExecEvents, Executor, ProcessConfig, ProcessError, ProcessExecutor};
-use crate::link::LivenessTimers;
+use crate::link::{LivenessTimers, TimerError};
 use crate::model::meter::Meter;
 use crate::model::{AdmissionRules, HealthBoard, Limits, NodeId, RunnerSpec, StoreSummary};
 use crate::policy::placement::PlacementRule;
-use crate::protocol::metrics::Shutdown;
 use crate::protocol::platform::PlatformFacts;
-use crate::protocol::runner::{BeginReporting, DrainNode, RegisterError, RegisterRunner};
-use crate::protocol::{DeathGuard, PlatformHandle};
+use crate::protocol::runner::{BeginReporting, Occupied, RegisterError, RegisterRunner};
+use crate::protocol::{DeathGuard, PlatformHandle, RunnerHandle};
 use crate::runner::{Runner, RunnerSetup};
 use crate::scheduler::Scheduler;
 use crate::secret::{KeySource, Vault};
 use crate::spool::Spool;
+use crate::spool::results::ResultLogError;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{JobStore, StoreError};
+pub use far::{DialTarget, Peers};
+use far::{Far, LocalNode};
 use ties::Hearers;
 
 /// Why a platform did not start.
@@ -44,6 +47,12 @@ pub enum StartError {
     /// The executor cannot be set up.
     #[error(transparent)]
     Executor(#[from] ProcessError),
+    /// Results of a former life cannot be read.
+    #[error(transparent)]
+    Results(#[from] ResultLogError),
+    /// The local runner works for another coordinator.
+    #[error(transparent)]
+    Occupied(#[from] Occupied),
     /// The node could not register.
     #[error("the local runner could not register: {0}")]
     Register(#[from] RegisterError),
@@ -55,6 +64,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The timers of silence contradict each other.
+    #[error(transparent)]
+    Timers(#[from] TimerError),
     /// The actors ended while they were being started.
     #[error("the actors ended while they were being started")]
     Died,
@@ -98,6 +110,8 @@ pub struct Builder {
     pub timers: LivenessTimers,
     /// The user id that jobs run as.
     pub job_uid: u32,
+    /// Whom it speaks with on other machines.
+    pub peers: Peers,
     /// Weaknesses that the operator should know.
     pub warnings: Vec<String>,
     /// Counters, shared with the store.
@@ -173,6 +187,7 @@ impl Builder {
             placement: PlacementRule::default(),
             timers: LivenessTimers::default(),
             job_uid: rustix::process::geteuid().as_raw(),
+            peers: Peers::default(),
             warnings: Vec::new(),
             meter: Arc::new(Meter::default()),
         }
@@ -204,6 +219,7 @@ impl Builder {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub async fn start(self) -> Result<Platform, StartError> {
+        self.timers.check()?;
         let arbiter = Arbiter::new();
         let (sender, assembled) = oneshot::channel();
         let (stop, stop_asked) = mpsc::unbounded_channel();
@@ -270,7 +286,10 @@ async fn assemble(
     let executor = make_executor(builder.executor, events_sender, &builder.meter).await?;
     let live = restore(&builder.store).await?;
     let slots = executor.usable_slots();
-    former::clear(&live, slots < wanted_slots, builder.node, &spool_dir, &builder.store).await;
+    let results = builder.peers.open_results().await?;
+    // What coordinators elsewhere may still ask for is theirs to forget.
+    let swept = spool_dir.clone().filter(|_| results.is_none());
+    former::clear(&live, slots < wanted_slots, builder.node, &swept, &builder.store).await;
     let vault = Vault::shared(builder.secret_key, &board);
     let facts = PlatformFacts {
         limits: builder.limits.clone(),
@@ -301,25 +320,27 @@ async fn assemble(
         node: builder.node,
         executor,
         base_env: builder.base_env,
-        vault,
+        vault: Arc::clone(&vault),
         events,
         spool: spool_dir.map(Spool::new),
-        report: coordinator.clone().recipient(),
+        results,
         heartbeat_ms: builder.timers.heartbeat_ms,
         meter: Arc::clone(&builder.meter),
     };
     let runner = Runner::new(setup, guard("runner")).start();
     let spec = RunnerSpec { slots, ..builder.spec };
     let handle = ties::runner_handle(builder.node, &runner, Arc::clone(&facts.rooms));
-    let registered = coordinator.send(RegisterRunner { handle, spec: Arc::new(spec) }).await;
-    let registration = registered.map_err(|_| StartError::Died)??;
-    runner.send(BeginReporting { registration }).await.map_err(|_| StartError::Died)?;
+    register(&coordinator, &runner, &handle, &spec).await?;
+    let heartbeat_ms = builder.timers.heartbeat_ms;
+    let local = LocalNode { runner: &runner, handle, spec, vault, heartbeat_ms };
+    let (far, doors) = Far::start(builder.peers, local, &coordinator, guard);
     let handle = PlatformHandle::new(
         ties::job_recipients(&coordinator),
         scheduler.clone().recipient(),
         scheduler.clone().recipient(),
         hearers.metrics_recipients(),
         Arc::clone(&hearers.feed),
+        doors,
         board,
         builder.meter,
         facts,
@@ -327,12 +348,26 @@ async fn assemble(
     );
     #[cfg(feature = "testing")]
     let mortals = deaths::Mortals::of(&scheduler, &hearers);
-    actix::spawn(stop_when_asked(stop_asked, coordinator, scheduler, runner, hearers));
+    actix::spawn(stopping::when_asked(stop_asked, coordinator, scheduler, runner, far, hearers));
     Ok(Assembled {
         handle,
         #[cfg(feature = "testing")]
         mortals,
     })
+}
+
+/// The local node registers like any other.
+async fn register(
+    coordinator: &Addr<Coordinator>,
+    runner: &Addr<Runner>,
+    handle: &RunnerHandle,
+    spec: &RunnerSpec,
+) -> Result<(), StartError> {
+    let register = RegisterRunner { handle: handle.clone(), spec: Arc::new(spec.clone()) };
+    let registration = coordinator.send(register).await.map_err(|_| StartError::Died)??;
+    let report = coordinator.clone().recipient();
+    let begin = BeginReporting { registration, report, max_reports: u32::MAX, is_far: false };
+    Ok(runner.send(begin).await.map_err(|_| StartError::Died)??)
 }
 
 async fn make_executor(
@@ -347,34 +382,4 @@ async fn make_executor(
     // A meter that two platforms share shows the rooms of the first.
     let _ = meter.rooms.set(executor.rooms());
     Ok(executor)
-}
-
-/// Longest that an actor may take to answer its `Shutdown`, beyond the grace.
-const STOP_PATIENCE: Duration = Duration::from_secs(20);
-
-/// Waits for the request to stop, then stops dispatch, the runner, the records and the metrics, in this order.
-async fn stop_when_asked(
-    mut asked: StopRequests,
-    coordinator: Addr<Coordinator>,
-    scheduler: Addr<Scheduler>,
-    runner: Addr<Runner>,
-    hearers: Hearers,
-) {
-    let Some((grace_ms, done)) = asked.recv().await else {
-        return;
-    };
-    let shutdown = Shutdown { grace_ms };
-    let patience = Duration::from_millis(grace_ms) + STOP_PATIENCE;
-    // An actor that is gone has nothing left to stop.
-    let _ = scheduler.send(shutdown).await;
-    if runner.send(DrainNode { grace_ms }).timeout(patience).await.is_err() {
-        log::error!("the runner did not drain in time");
-    }
-    let _ = runner.send(shutdown).await;
-    if coordinator.send(shutdown).timeout(STOP_PATIENCE).await.is_err() {
-        log::error!("the coordinator did not flush in time");
-    }
-    hearers.stop(shutdown).await;
-    // Whoever asked may have given up waiting.
-    let _ = done.send(());
 }

@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod coordinator;
+pub mod courier;
 pub mod events;
 pub mod exec;
 pub mod graph;
@@ -12,11 +13,14 @@ pub mod model;
 pub mod policy;
 pub mod protocol;
 pub mod runner;
+pub mod runner_proxy;
 pub mod scheduler;
 pub mod secret;
 pub mod spool;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod uplink;
+pub mod wire;
 
 pub use exec::sandbox_entry;

@@ -50,7 +50,7 @@ pub use reason::{EndReason, WaitReason};
 pub use requires::Requires;
 pub use resources::{Enforcer, LimitReport, Resource, ResourceLimits};
 pub use rules::{AdmissionRules, Denial};
-pub use runner_spec::{Pulse, RunnerKind, RunnerSpec};
+pub use runner_spec::{Pulse, Pulses, RunnerKind, RunnerSpec};
 pub use secret::{SealedEnv, SecretEnv, SecretError};
 pub use setup::SetupStage;
 pub use spec::{CommandLine, IdempotencyKey, InputMode, Isolation, JobSpec, OnLost};

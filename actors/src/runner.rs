@@ -1,27 +1,32 @@
 //! The Runner: owns the processes of one node and its half of the link. It acts on commands, tells what became of
 //! them, and stays able to hear a cancel while it works. It knows no queue and no records.
 
+mod bond;
+mod results;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseFuture, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use futures_util::stream;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{self, Moment};
 use crate::exec::{BaseEnv, ExecEvent, ExecJob, Executor, job_env};
-use crate::link::{Assignment, Command, NodeEffect, NodeLink};
+use crate::link::{Assignment, Command, NodeEffect};
 use crate::model::meter::Meter;
-use crate::model::{AttemptEnd, AttemptId, AttemptResult, Captured, NodeId, Stream, Usage};
+use crate::model::{AttemptEnd, AttemptId, AttemptResult, Captured, ClusterId, NodeId, Stream, Usage};
 use crate::protocol::jobs::InputAck;
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::runner::{
-    AssignAttempts, BeginReporting, CancelAttempt, DrainNode, ForgetOutput, ReadOutput, RunnerReport,
-    SpoolChunk, SpoolReadError, WriteInput,
+    AssignAttempts, CancelAttempt, DrainNode, ForgetOutput, ReadOutput, RunnerReport, SpoolChunk,
+    SpoolReadError, WriteInput,
 };
 use crate::protocol::{DeathGuard, NodeError};
 use crate::secret::Vault;
 use crate::spool::Spool;
+use crate::spool::results::ResultLog;
+use bond::Bonds;
 
 /// Most events of the executor that are handled in one go.
 const EVENTS_AT_ONCE: usize = 256;
@@ -42,8 +47,8 @@ pub struct RunnerSetup {
     pub events: mpsc::UnboundedReceiver<ExecEvent>,
     /// Where output is kept; none for executors that keep none.
     pub spool: Option<Spool>,
-    /// Takes reports.
-    pub report: Recipient<RunnerReport>,
+    /// Where results for a coordinator elsewhere are kept until they have their verdict; none where there can be none.
+    pub results: Option<ResultLog>,
     /// Time between two reports without news, in milliseconds.
     pub heartbeat_ms: u64,
     /// Counters.
@@ -53,9 +58,12 @@ pub struct RunnerSetup {
 /// The actor.
 pub struct Runner {
     setup: RunnerSetup,
-    link: Option<NodeLink>,
+    bonds: Bonds,
     origin: Moment,
     drained: Vec<oneshot::Sender<()>>,
+    draining: bool,
+    /// When it was last told that results are not kept.
+    warned: Option<Moment>,
     guard: DeathGuard,
 }
 
@@ -66,9 +74,17 @@ impl std::fmt::Debug for Runner {
 }
 
 impl Runner {
-    /// A Runner that reports once it has been told who it is.
+    /// A Runner that reports once it has been told who it is, and to whom.
     pub fn new(setup: RunnerSetup, guard: DeathGuard) -> Self {
-        Self { setup, link: None, origin: clock::moment(), drained: Vec::new(), guard }
+        Self {
+            setup,
+            bonds: Bonds::default(),
+            origin: clock::moment(),
+            drained: Vec::new(),
+            draining: false,
+            warned: None,
+            guard,
+        }
     }
 
     fn now(&self) -> u64 {
@@ -77,56 +93,65 @@ impl Runner {
 
     fn on_command(&mut self, command: Command, ctx: &mut Context<Self>) -> Result<(), NodeError> {
         let now = self.now();
-        let link = self.link.as_mut().ok_or(NodeError::Unavailable { maybe_applied: false })?;
-        let effects = link.on_command(now, command).map_err(NodeError::Refused)?;
-        self.perform(effects);
+        let bond = self.bonds.of(command.cluster).ok_or(NodeError::Unavailable { maybe_applied: false })?;
+        let (is_far, term) = (bond.is_far, command.term);
+        let effects = bond.link.on_command(now, command).map_err(NodeError::Refused)?;
+        if is_far {
+            self.see_term(term);
+        }
+        self.perform(effects, ctx);
+        self.share_slots(ctx);
         self.tell(ctx);
         Ok(())
     }
 
-    fn perform(&mut self, effects: Vec<NodeEffect>) {
+    fn share_slots(&mut self, ctx: &mut Context<Self>) {
+        let effects = self.bonds.share_slots(self.usable_slots());
+        self.perform(effects, ctx);
+    }
+
+    fn perform(&mut self, effects: Vec<NodeEffect>, ctx: &mut Context<Self>) {
         for effect in effects {
             match effect {
-                NodeEffect::Start(assignment) => self.start_attempt(&assignment),
+                NodeEffect::Start(assignment) => self.start_attempt(&assignment, ctx),
                 NodeEffect::Kill { attempt, grace_ms } => self.setup.executor.kill(attempt, grace_ms),
                 NodeEffect::Forget(attempt) => self.forget(move |kept| kept == attempt),
             }
         }
     }
 
-    fn start_attempt(&mut self, assignment: &Assignment) {
+    fn start_attempt(&mut self, assignment: &Assignment, ctx: &mut Context<Self>) {
         let Assignment { attempt, spec, started_before } = assignment;
         let env = job_env(&self.setup.base_env, &spec.env, *attempt, u32::from(*started_before) + 1);
         let now = self.now();
         let secret_env = match self.setup.vault.open(attempt.job, &spec.secret_env) {
             Ok(secret_env) => secret_env,
-            Err(error) => return self.not_started(now, *attempt, error.to_string()),
+            Err(error) => return self.not_started(now, *attempt, error.to_string(), ctx),
         };
         let job = ExecJob { attempt: *attempt, spec: Arc::clone(spec), env, secret_env };
         if let Err(refusal) = self.setup.executor.start(job)
-            && let Some(link) = &mut self.link
+            && let Some(bond) = self.bonds.holder(*attempt)
         {
-            let more = link.on_not_started(now, *attempt, refusal.to_string());
-            self.perform(more);
+            let more = bond.link.on_not_started(*attempt, refusal.to_string());
+            self.perform(more, ctx);
         }
     }
 
     /// An attempt without its secret variables ends before it starts: no repetition here would fare better.
-    fn not_started(&mut self, now: u64, attempt: AttemptId, message: String) {
+    fn not_started(&mut self, now: u64, attempt: AttemptId, message: String, ctx: &mut Context<Self>) {
         log::error!(attempt:% = attempt; "a job is not started: {message}");
-        self.finished(
-            now,
-            AttemptResult {
-                attempt,
-                end: AttemptEnd::SpawnError { message, shell_code: 126 },
-                usage: Usage::default(),
-                stdout: Captured::default(),
-                stderr: Captured::default(),
-                started_ms_ago: None,
-                isolation: self.setup.executor.isolation(),
-                artifacts: Default::default(),
-            },
-        );
+        let result = AttemptResult {
+            attempt,
+            end: AttemptEnd::SpawnError { message, shell_code: 126 },
+            usage: Usage::default(),
+            stdout: Captured::default(),
+            stderr: Captured::default(),
+            started_ms_ago: None,
+            isolation: self.setup.executor.isolation(),
+            artifacts: Default::default(),
+        };
+        self.count(&result);
+        self.keep(now, vec![result], ctx);
     }
 
     /// Removes spooled output off this thread: folders may be large.
@@ -142,15 +167,19 @@ impl Runner {
 
     fn on_events(&mut self, events: Vec<ExecEvent>, ctx: &mut Context<Self>) {
         let now = self.now();
+        let mut finished = Vec::new();
         for event in events {
             match event {
                 ExecEvent::Started { attempt } => {
                     self.setup.meter.attempts_started.add(1);
-                    if let Some(link) = &mut self.link {
-                        link.on_started(now, attempt);
+                    if let Some(bond) = self.bonds.holder(attempt) {
+                        bond.link.on_started(now, attempt);
                     }
                 }
-                ExecEvent::Finished(result) => self.finished(now, *result),
+                ExecEvent::Finished(result) => {
+                    self.count(&result);
+                    finished.push(*result);
+                }
                 ExecEvent::InputRoom { .. } => {}
                 ExecEvent::SlotQuarantined { slot, why } => {
                     self.setup.meter.slots_quarantined.add(1);
@@ -158,14 +187,12 @@ impl Runner {
                 }
             }
         }
-        let usable = self.setup.executor.usable_slots();
-        if let Some(link) = &mut self.link {
-            link.set_usable_slots(usable);
-        }
+        self.keep(now, finished, ctx);
+        self.share_slots(ctx);
         self.tell(ctx);
     }
 
-    fn finished(&mut self, now: u64, result: AttemptResult) {
+    fn count(&self, result: &AttemptResult) {
         let meter = &self.setup.meter;
         meter.orphans_killed.add(u64::from(result.usage.orphans_killed));
         meter.oom_kills.add(u64::from(result.usage.oom_kills));
@@ -179,46 +206,63 @@ impl Runner {
             meter.output_bytes[stream as usize].add(summary.total_bytes);
             meter.output_truncated[stream as usize].add(u64::from(summary.is_truncated()));
         }
-        if let Some(link) = &mut self.link {
-            let effects = link.on_finished(now, result);
-            self.perform(effects);
-        }
     }
 
-    /// Reports if there is news.
+    /// Reports to whom there is news for.
     fn tell(&mut self, ctx: &mut Context<Self>) {
-        if self.link.as_ref().is_some_and(NodeLink::has_news) {
-            self.report(ctx);
+        for cluster in self.bonds.clusters() {
+            let bond = self.bonds.of(cluster);
+            if bond.is_some_and(|bond| bond.link.has_news() && bond.may_report()) {
+                self.report(cluster, ctx);
+            }
         }
-        if self.link.as_ref().is_none_or(NodeLink::is_empty) {
+        if self.bonds.are_empty() {
             // Whoever asked for the drain may be gone.
             self.drained.drain(..).for_each(|waiter| _ = waiter.send(()));
         }
     }
 
-    fn report(&mut self, ctx: &mut Context<Self>) {
+    fn report(&mut self, cluster: ClusterId, ctx: &mut Context<Self>) {
         let now = self.now();
-        let Some(link) = &mut self.link else { return };
-        let sent = self.setup.report.send(RunnerReport { report: link.report(now) });
-        ctx.spawn(sent.into_actor(self).map(|answer, runner, ctx| match answer {
-            Ok(Ok(reply)) => {
-                let effects = runner.link.as_mut().map(|link| link.on_reply(&reply)).unwrap_or_default();
-                runner.perform(effects);
-                runner.tell(ctx);
+        let Some(bond) = self.bonds.of(cluster) else { return };
+        bond.in_flight += 1;
+        let life = bond.link.incarnation();
+        let sent = bond.report.send(RunnerReport { report: bond.link.report(now) });
+        ctx.spawn(sent.into_actor(self).map(move |answer, runner, ctx| {
+            let Some(bond) = runner.bonds.of(cluster).filter(|bond| bond.is_life(life)) else { return };
+            bond.in_flight = bond.in_flight.saturating_sub(1);
+            match answer {
+                Ok(Ok(reply)) => {
+                    let (is_far, effects) = (bond.is_far, bond.link.on_reply(&reply));
+                    runner.perform(effects, ctx);
+                    if is_far {
+                        runner.judged(&reply);
+                    }
+                    runner.tell(ctx);
+                }
+                Ok(Err(refusal)) => {
+                    log::warn!("a report was refused: {refusal}");
+                    runner.report_later(cluster, ctx);
+                }
+                Err(_) => runner.report_later(cluster, ctx),
             }
-            Ok(Err(refusal)) => {
-                log::warn!("a report was refused: {refusal}");
-                runner.report_later(ctx);
-            }
-            Err(_) => runner.report_later(ctx),
         }));
     }
 
-    fn report_later(&mut self, ctx: &mut Context<Self>) {
-        if let Some(link) = &mut self.link {
-            link.on_report_failed();
+    fn report_later(&mut self, cluster: ClusterId, ctx: &mut Context<Self>) {
+        if let Some(bond) = self.bonds.of(cluster) {
+            bond.link.on_report_failed();
         }
         ctx.run_later(REPORT_RETRY, Self::tell);
+    }
+
+    /// A sign of life to every coordinator that is not being told something already.
+    fn heartbeat(&mut self, ctx: &mut Context<Self>) {
+        for cluster in self.bonds.clusters() {
+            if self.bonds.of(cluster).is_some_and(|bond| bond.may_report()) {
+                self.report(cluster, ctx);
+            }
+        }
     }
 }
 
@@ -233,7 +277,7 @@ impl Actor for Runner {
             (events.recv_many(&mut batch, EVENTS_AT_ONCE).await > 0).then_some((batch, events))
         });
         ctx.add_message_stream(futures_util::StreamExt::map(batches, ExecEvents));
-        ctx.run_interval(Duration::from_millis(self.setup.heartbeat_ms), |runner, ctx| runner.report(ctx));
+        ctx.run_interval(Duration::from_millis(self.setup.heartbeat_ms), Self::heartbeat);
     }
 }
 
@@ -249,24 +293,6 @@ impl Handler<ExecEvents> for Runner {
 
     fn handle(&mut self, message: ExecEvents, ctx: &mut Context<Self>) {
         self.on_events(message.0, ctx);
-    }
-}
-
-impl Handler<BeginReporting> for Runner {
-    type Result = ();
-
-    fn handle(&mut self, message: BeginReporting, ctx: &mut Context<Self>) {
-        let registration = message.registration;
-        let slots = self.setup.executor.usable_slots();
-        let (cluster, node) = (registration.cluster, self.setup.node);
-        match &mut self.link {
-            Some(link) => link.rejoin(registration.incarnation, registration.term),
-            None => {
-                let (incarnation, term) = (registration.incarnation, registration.term);
-                self.link = Some(NodeLink::new(cluster, node, incarnation, term, slots));
-            }
-        }
-        self.report(ctx);
     }
 }
 
@@ -329,15 +355,17 @@ impl Handler<DrainNode> for Runner {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, message: DrainNode, ctx: &mut Context<Self>) -> Self::Result {
-        if let Some(link) = &mut self.link {
-            link.drain();
-        }
+        self.draining = true;
+        self.bonds.iter_mut().for_each(|bond| bond.link.drain());
         self.setup.executor.stop();
         let (sender, drained) = oneshot::channel();
         self.drained.push(sender);
         ctx.run_later(Duration::from_millis(message.grace_ms), |runner, _| {
-            let live: Vec<AttemptId> = runner.link.iter().flat_map(NodeLink::live).collect();
-            live.into_iter().for_each(|attempt| runner.setup.executor.kill(attempt, KILL_GRACE_MS));
+            runner
+                .bonds
+                .live()
+                .into_iter()
+                .for_each(|attempt| runner.setup.executor.kill(attempt, KILL_GRACE_MS));
         });
         self.tell(ctx);
         // The Runner is gone when the sender is: then nothing runs either.

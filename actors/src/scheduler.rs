@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient};
 
-use crate::clock::{self, Moment};
-use crate::link::{LivenessTimers, NodeHealth};
+use crate::clock;
+use crate::link::{Heard, LivenessTimers, LivenessWatch, NodeHealth};
 use crate::model::{ClassId, Incarnation, NodeId};
 use crate::policy::placement::{self, PlacementRule, Room};
 use crate::policy::queue::ClassQueues;
@@ -44,7 +44,8 @@ pub struct SchedulerPeers {
 #[derive(Debug)]
 pub struct Scheduler {
     peers: SchedulerPeers,
-    timers: LivenessTimers,
+    watch: LivenessWatch,
+    frozen: bool,
     rule: PlacementRule,
     queue: ClassQueues,
     capable: Capabilities,
@@ -53,7 +54,6 @@ pub struct Scheduler {
     choices: u64,
     paused: bool,
     stopping: bool,
-    last_sweep: Moment,
     guard: DeathGuard,
 }
 
@@ -62,7 +62,8 @@ impl Scheduler {
     pub fn new(peers: SchedulerPeers, timers: LivenessTimers, paused: bool, guard: DeathGuard) -> Self {
         Self {
             peers,
-            timers,
+            watch: LivenessWatch::new(timers, clock::uptime_ms()),
+            frozen: false,
             rule: PlacementRule::default(),
             queue: ClassQueues::default(),
             capable: Capabilities::default(),
@@ -70,7 +71,6 @@ impl Scheduler {
             choices: 0,
             paused,
             stopping: false,
-            last_sweep: clock::moment(),
             guard,
         }
     }
@@ -195,23 +195,21 @@ impl Scheduler {
         self.peers.listeners.iter().for_each(|listener| listener.do_send(notice));
     }
 
-    /// Judges the silence of every node. The Scheduler's own delay since the last sweep is no silence of theirs.
+    /// Judges the silence of every node. The Scheduler's own delays are no silence of theirs, and while most of them fall
+    /// silent together nobody is given up.
     fn sweep(&mut self) {
-        let lag_ms = self.last_sweep.elapsed_ms().saturating_sub(SWEEP.as_millis() as u64);
-        self.last_sweep = clock::moment();
-        let now_ms = clock::uptime_ms();
-        let judged = |node: &Node| {
-            let silent_ms = now_ms.saturating_sub(node.pulse.last_ms());
-            node.next_health(self.timers.judge(silent_ms, lag_ms))
+        let heard = |(id, node): (&NodeId, &Node)| Heard {
+            node: *id,
+            heard_ms: node.pulse.last_ms(),
+            health: node.health,
         };
-        let changed: Vec<(NodeId, NodeHealth)> = self
-            .nodes
-            .iter()
-            .map(|(id, node)| (*id, judged(node), node.health))
-            .filter(|(_, health, before)| health != before)
-            .map(|(id, health, _)| (id, health))
-            .collect();
-        for (id, health) in changed {
+        let heard: Vec<Heard> = self.nodes.iter().map(heard).collect();
+        let sweep = self.watch.sweep(clock::uptime_ms(), SWEEP.as_millis() as u64, &heard);
+        if sweep.frozen != self.frozen {
+            self.frozen = sweep.frozen;
+            log::warn!(frozen = sweep.frozen; "most runners have fallen silent together, or no longer: while they are, none is given up");
+        }
+        for (id, health) in sweep.moves {
             self.judge(id, health);
         }
         self.capable.doubt();
@@ -223,6 +221,10 @@ impl Scheduler {
 
     fn judge(&mut self, id: NodeId, health: NodeHealth) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
+        let health = node.next_health(health);
+        if health == node.health {
+            return;
+        }
         log::warn!(node:% = id, name = node.spec.name.as_str(), health = health.as_str(); "a runner's health changed");
         node.health = health;
         let incarnation = node.room.incarnation;
@@ -248,6 +250,7 @@ impl Scheduler {
             oldest_created_at_ms: oldest,
             runners: self.runners(),
             counts: RunnerCount::ALL.map(|state| self.count(state)),
+            frozen: self.frozen,
         });
     }
 

@@ -6,11 +6,12 @@
 
 mod key;
 mod keys;
+mod node_tokens;
 
 use std::sync::{Arc, OnceLock};
 
 use crate::model::secret::{SealedEnv, SecretEnv, SecretError};
-use crate::model::{HealthBoard, JobId};
+use crate::model::{HealthBoard, JobId, NodeId};
 
 pub use self::key::{KEY_BYTES, KEY_FILE, KeySource};
 use self::keys::Keys;
@@ -89,6 +90,14 @@ impl Vault {
             return Ok(*hash);
         }
         Ok(self.noted(self.any())?.hash(hash, values))
+    }
+
+    /// What proves that this node was let in: only whoever has the key can make it.
+    ///
+    /// # Errors
+    /// [`SecretError`].
+    pub fn node_tag(&self, node: NodeId) -> Result<[u8; 32], SecretError> {
+        Ok(self.noted(self.any())?.node_tag(node))
     }
 
     fn existing(&self) -> Result<&Keys, SecretError> {

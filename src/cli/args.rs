@@ -26,7 +26,7 @@ pub use demo::DemoArgs;
 pub use examples::command;
 pub use isolation::IsolationArgs;
 pub use limits::LimitArgs;
-pub use node::{NodeArgs, ServeArgs};
+pub use node::{RunnerArgs, ServeArgs};
 pub use nodes::{NodeNames, Nodes, WaitNodesArgs};
 pub use records::{
     ArtifactsArgs, EventsArgs, GroupBy, HelpArgs, HistoryArgs, LogsArgs, ManArgs, PruneArgs, StatsArgs,
@@ -108,8 +108,8 @@ pub struct Global {
 pub enum Command {
     /// Serve the API and run jobs until stopped.
     Serve(ServeArgs),
-    /// Serve the original runner's `POST /execute` until stopped.
-    Runner(NodeArgs),
+    /// Run jobs for coordinators, and the original's `POST /execute`, until stopped.
+    Runner(RunnerArgs),
     /// Run a command as a job, its output live, and exit with its code.
     Run(RunArgs),
     /// Submit a job and print its id.

@@ -1,14 +1,17 @@
 //! Fills what nobody set with defaults, and refuses what does not go together. It refuses to know who set what.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use callboard_actors::model::mounts::MAX_ALLOWED_MOUNTS;
+use callboard_actors::model::runner_spec::MAX_NODE_NAME_BYTES;
 use callboard_actors::model::{AllowedMount, Isolation, Limits, ResourceLimits, Tier};
 
 use super::sections::{AuditSection, LimitsSection, RunnerSection, ServerSection, StoreSection};
 use super::{
-    AllowedMounts, AuditSettings, Bind, ConfigError, Durability, Environment, FileConfig, List, LogFilter,
-    LogFormat, LogSettings, NodeConfig, Role, RunnerSettings, ServerSettings, StoreKind, StoreSettings,
+    AllowedMounts, AuditSettings, Bind, ConfigError, Durability, Environment, FileConfig, Label, List,
+    LogFilter, LogFormat, LogSettings, NodeConfig, Role, RunnerSettings, ServerSettings, StoreKind,
+    StoreSettings,
 };
 
 /// Where a node listens when nobody says otherwise.
@@ -20,6 +23,10 @@ const DEFAULT_RUNNER_BIND: &str = "127.0.0.1:8080";
 const DEFAULT_EXECUTIONS: usize = 1024;
 /// Most jobs at once: each slot has a keeper process.
 const MAX_SLOTS: usize = 4096;
+/// Most runners that a coordinator dials.
+const MAX_DIALLED: usize = 1000;
+/// Most labels of a runner.
+const MAX_LABELS: usize = 64;
 /// Most threads that serve HTTP.
 const MAX_WORKERS: usize = 256;
 /// Connections that are open at once when nobody says otherwise: 10,000 idle ones, and some that do something.
@@ -58,6 +65,9 @@ pub(super) fn resolve(
     let audit = audit(told.audit)?;
     let admission = told.admission.compile().map_err(|error| ConfigError::Together(error.to_string()))?;
     let runner = runner(&server, told.runner)?;
+    refuse_unless(role == Role::Runner || runner.join.is_none(), || {
+        "only `callboard runner` joins a coordinator: leave `runner.join` out, also in CALLBOARD_JOIN".into()
+    })?;
     let default_store = if role == Role::Runner { StoreKind::Memory } else { StoreKind::Sqlite };
     Ok(NodeConfig {
         role,
@@ -99,7 +109,32 @@ fn runner(server: &ServerSettings, told: RunnerSection) -> Result<RunnerSettings
         allow_host_network: told.allow_host_network.unwrap_or(is_open),
         isolation_check_ms: told.isolation_check.map_or(DEFAULT_ISOLATION_CHECK_MS, |period| period.0),
         allow_mounts: allowed_mounts(told.allow_mounts)?,
+        name: name(told.name)?,
+        labels: labels(told.labels)?,
+        join: told.join.map(|url| url.0),
+        join_token_file: told.join_token_file,
     })
+}
+
+fn name(told: Option<String>) -> Result<Option<String>, ConfigError> {
+    let fits = |name: &String| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        (1..=MAX_NODE_NAME_BYTES).contains(&name.len()) && name.bytes().all(plain)
+    };
+    refuse_unless(told.as_ref().is_none_or(fits), || {
+        format!(
+            "runner.name must be 1 to {MAX_NODE_NAME_BYTES} letters, digits, dots, dashes and underscores"
+        )
+    })?;
+    Ok(told)
+}
+
+fn labels(told: Option<List<Label>>) -> Result<BTreeMap<String, String>, ConfigError> {
+    let labels: BTreeMap<_, _> =
+        told.into_iter().flat_map(|labels| labels.0).map(|Label(key, value)| (key, value)).collect();
+    let count = labels.len();
+    refuse_unless(count <= MAX_LABELS, || format!("labels has {count}: at most {MAX_LABELS} are possible"))?;
+    Ok(labels)
 }
 
 fn allowed_mounts(told: Option<AllowedMounts>) -> Result<Option<Vec<AllowedMount>>, ConfigError> {
@@ -118,7 +153,8 @@ fn server(role: Role, told: ServerSection, environment: &Environment) -> Result<
     Ok(ServerSettings {
         bind: told.bind.unwrap_or_else(default_bind).0.into_iter().map(|bind| bind.0).collect(),
         data_dir: absolute(&data_dir)?,
-        slots: told.slots.unwrap_or(cores),
+        // Whoever names runners wants the jobs there.
+        slots: told.slots.unwrap_or(if told.runner_urls.is_some() { 0 } else { cores }),
         token_file: told.token_file,
         secret_key_file: told.secret_key_file,
         insecure: told.insecure.unwrap_or(false),
@@ -126,6 +162,11 @@ fn server(role: Role, told: ServerSection, environment: &Environment) -> Result<
         workers: told.workers.unwrap_or(cores.min(4)),
         max_connections: told.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
         shutdown_grace_ms: told.shutdown_grace.map_or(DEFAULT_SHUTDOWN_GRACE_MS, |grace| grace.0),
+        runner_urls: told
+            .runner_urls
+            .map(|urls| urls.0.into_iter().map(|url| url.0).collect())
+            .unwrap_or_default(),
+        runner_token_file: told.runner_token_file,
     })
 }
 
@@ -211,8 +252,12 @@ fn refuse_unless(fine: bool, what: impl FnOnce() -> String) -> Result<(), Config
 fn check_server(server: &ServerSettings) -> Result<(), ConfigError> {
     refuse_unless(!server.bind.is_empty(), || "bind names no address".into())?;
     let slots = server.slots;
-    refuse_unless((1..=MAX_SLOTS).contains(&slots), || {
-        format!("slots is {slots}: 1 to {MAX_SLOTS} are possible")
+    refuse_unless(slots <= MAX_SLOTS, || format!("slots is {slots}: 0 to {MAX_SLOTS} are possible"))?;
+    let dialled = server.runner_urls.len();
+    refuse_unless(dialled <= MAX_DIALLED, || {
+        format!(
+            "runner_urls names {dialled} runners: at most {MAX_DIALLED} can be dialled, let the rest join"
+        )
     })?;
     let workers = server.workers;
     refuse_unless((1..=MAX_WORKERS).contains(&workers), || {
@@ -237,6 +282,10 @@ fn check_runner(server: &ServerSettings, limits: &Limits, store: &StoreSection) 
         "a runner keeps no jobs: leave `store.kind` and `store.durability` out, also in CALLBOARD_STORE and \
          CALLBOARD_DURABILITY"
             .into()
+    })?;
+    refuse_unless(server.slots > 0, || "slots is 0: a runner needs at least 1".into())?;
+    refuse_unless(server.runner_urls.is_empty(), || {
+        "a runner dials no runners: leave `runner_urls` out, also in RUNNER_URL".into()
     })?;
     refuse_unless(server.secret_key_file.is_none(), || {
         "the jobs of a runner have no secret_env: leave `secret_key_file` out, also in CALLBOARD_SECRET_KEY_FILE"

@@ -8,8 +8,8 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::units::{
-    AllowedMounts, Bind, ByteCount, ColorWhen, Cpus, Durability, IsolationMode, JobUser, List, LogFilter,
-    LogFormat, Millis, MinTier, OptionalMillis, OutputForm, Placement, StoreKind,
+    AllowedMounts, Bind, ByteCount, ColorWhen, Cpus, Durability, IsolationMode, JobUser, Label, List,
+    LogFilter, LogFormat, Millis, MinTier, OptionalMillis, OutputForm, PeerUrl, Placement, StoreKind,
 };
 use super::{AdmissionSection, ConfigError, Environment};
 
@@ -68,6 +68,10 @@ section! {
         pub max_connections: Option<usize> = "CALLBOARD_MAX_CONNECTIONS",
         /// How long running jobs may go on when the node is told to stop.
         pub shutdown_grace: Option<Millis> = "CALLBOARD_SHUTDOWN_GRACE",
+        /// Runners that it dials.
+        pub runner_urls: Option<List<PeerUrl>> = "RUNNER_URL",
+        /// File that holds the token that those want to be shown.
+        pub runner_token_file: Option<PathBuf> = "CALLBOARD_RUNNER_TOKEN_FILE",
     }
 }
 
@@ -100,6 +104,14 @@ section! {
         pub isolation_check: Option<Millis> = "CALLBOARD_ISOLATION_CHECK",
         /// What of the host jobs may have in their rooms.
         pub allow_mounts: Option<AllowedMounts> = "CALLBOARD_ALLOW_MOUNTS",
+        /// What people call it.
+        pub name: Option<String> = "CALLBOARD_NAME",
+        /// What jobs may require of it.
+        pub labels: Option<List<Label>> = "CALLBOARD_LABELS",
+        /// The coordinator that it joins.
+        pub join: Option<PeerUrl> = "CALLBOARD_JOIN",
+        /// File that holds the token that lets it join.
+        pub join_token_file: Option<PathBuf> = "CALLBOARD_JOIN_TOKEN_FILE",
     }
 }
 

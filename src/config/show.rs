@@ -113,6 +113,10 @@ pub fn of_node(
     Ok(origins.into_iter().map(setting).chain(admission).collect())
 }
 
+fn shown(path: &Option<PathBuf>) -> Value {
+    json!(path.as_ref().map(|path| path.display().to_string()))
+}
+
 /// What a setting came to; none for a key that is not written down here.
 fn value(config: &NodeConfig, section: &str, key: &str) -> Option<Value> {
     let (server, limits) = (&config.server, &config.limits);
@@ -120,21 +124,19 @@ fn value(config: &NodeConfig, section: &str, key: &str) -> Option<Value> {
         ("server", "bind") => json!(server.bind.iter().map(ToString::to_string).collect::<Vec<_>>()),
         ("server", "data_dir") => json!(server.data_dir.display().to_string()),
         ("server", "slots") => json!(server.slots),
-        ("server", "token_file") => json!(server.token_file.as_ref().map(|path| path.display().to_string())),
-        ("server", "secret_key_file") => {
-            json!(server.secret_key_file.as_ref().map(|path| path.display().to_string()))
-        }
+        ("server", "token_file") => shown(&server.token_file),
+        ("server", "secret_key_file") => shown(&server.secret_key_file),
         ("server", "insecure") => json!(server.insecure),
         ("server", "allowed_hosts") => json!(server.allowed_hosts),
         ("server", "workers") => json!(server.workers),
         ("server", "max_connections") => json!(server.max_connections),
         ("server", "shutdown_grace") => duration(server.shutdown_grace_ms),
+        ("server", "runner_urls") => json!(server.runner_urls),
+        ("server", "runner_token_file") => shown(&server.runner_token_file),
         ("store", "kind") => json!(config.store.kind.as_str()),
         ("store", "durability") => json!(config.store.durability.as_str()),
         ("runner", "user") => json!(config.runner.user.as_ref().map(user)),
-        ("runner", "default_cwd") => {
-            json!(config.runner.default_cwd.as_ref().map(|path| path.display().to_string()))
-        }
+        ("runner", "default_cwd") => shown(&config.runner.default_cwd),
         ("runner", "isolation") => json!(config.runner.isolation.as_str()),
         ("runner", "min_isolation") => json!(config.runner.min_isolation.as_str()),
         ("runner", "allow_host_network") => json!(config.runner.allow_host_network),
@@ -143,6 +145,13 @@ fn value(config: &NodeConfig, section: &str, key: &str) -> Option<Value> {
             let words = |allowed: &Vec<_>| allowed.iter().map(ToString::to_string).collect::<Vec<_>>();
             json!(config.runner.allow_mounts.as_ref().map(words))
         }
+        ("runner", "name") => json!(config.runner.name),
+        ("runner", "labels") => {
+            let pairs = config.runner.labels.iter().map(|(key, value)| format!("{key}={value}"));
+            json!(pairs.collect::<Vec<_>>())
+        }
+        ("runner", "join") => json!(config.runner.join),
+        ("runner", "join_token_file") => shown(&config.runner.join_token_file),
         ("scheduler", "placement") => json!(config.placement.as_str()),
         ("log", "format") => json!(config.log.format.as_str()),
         ("log", "level") => json!(levels(&config.log.level)),

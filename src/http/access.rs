@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use callboard_actors::clock::{self, Moment};
 use callboard_actors::model::access::{Scope, Scopes, TokenLabel, TokenOp, TokenRecord, token_parts};
-use callboard_actors::model::{Tenant, View};
+use callboard_actors::model::{NodeId, Tenant, View};
+use callboard_actors::protocol::gateway::NodeTokens;
 use callboard_actors::protocol::{LookupError, PlatformHandle};
 use tokio::sync::{Mutex, watch};
 
@@ -50,6 +51,17 @@ pub struct Access {
     peers: Peers,
     /// What the times of `peers` count from.
     begun: Moment,
+    /// Tells the tokens of runners.
+    vouch: Option<Vouch>,
+}
+
+/// Whoever knows the tokens of runners.
+struct Vouch(Arc<dyn NodeTokens>);
+
+impl std::fmt::Debug for Vouch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Vouch")
+    }
 }
 
 /// A token in memory. What changes of it changes in place, for every request at once.
@@ -123,6 +135,8 @@ enum Who {
     Anyone,
     /// Whoever has the server's own token.
     Operator,
+    /// A runner that was let in.
+    Node(NodeId),
     /// The holder of this one.
     Holder(Arc<Token>),
 }
@@ -146,6 +160,25 @@ impl Caller {
         Self { who: Who::Operator, ..Self::anyone() }
     }
 
+    fn node(node: NodeId) -> Self {
+        let scopes = Scopes::of(&[Scope::Runner]);
+        Self { who: Who::Node(node), scopes, view: View { tenant: Tenant::DEFAULT, everything: false } }
+    }
+
+    /// Whether it may speak for this node: the node itself may, and whoever may do everything.
+    pub fn speaks_for(&self, node: NodeId) -> bool {
+        match &self.who {
+            Who::Node(own) => *own == node,
+            Who::Anyone | Who::Operator => true,
+            Who::Holder(_) => self.scopes.has(Scope::Admin),
+        }
+    }
+
+    /// Whether it may let this node in: whoever has a token for that, and a node that was let in before.
+    pub fn introduces(&self, node: NodeId) -> bool {
+        !matches!(&self.who, Who::Node(own) if *own != node)
+    }
+
     fn holder(token: Arc<Token>) -> Self {
         let (scopes, tenant) = (token.record.scopes, token.record.tenant);
         let view = View { tenant, everything: scopes.has(Scope::Admin) };
@@ -159,6 +192,7 @@ impl Caller {
             Who::Operator => {
                 Some(Identity { token_id: "operator", token_name: None, tenant: Tenant::DEFAULT })
             }
+            Who::Node(_) => Some(Identity { token_id: "runner", token_name: None, tenant: Tenant::DEFAULT }),
             Who::Holder(token) => Some(Identity {
                 token_id: &token.record.id,
                 token_name: token.record.name.as_deref(),
@@ -171,7 +205,7 @@ impl Caller {
     fn label(&self) -> Option<Arc<TokenLabel>> {
         match &self.who {
             Who::Holder(token) => Some(Arc::clone(&token.label)),
-            Who::Anyone | Who::Operator => None,
+            Who::Anyone | Who::Operator | Who::Node(_) => None,
         }
     }
 
@@ -230,6 +264,7 @@ impl Access {
             ended: watch::Sender::new(()),
             peers: Peers::new(DEFAULT_FAILURES_PER_MINUTE),
             begun: clock::moment(),
+            vouch: None,
         }
     }
 
@@ -245,7 +280,8 @@ impl Access {
     /// # Errors
     /// [`LookupError`] when they cannot be read: then nobody may be let in.
     pub async fn load(file: Option<TokenHash>, platform: &PlatformHandle) -> Result<Self, LookupError> {
-        let access = Self::new(file);
+        let vouch = Some(Vouch(platform.doors().gateway.tokens.clone()));
+        let access = Self { vouch, ..Self::new(file) };
         platform.tokens().await?.into_iter().for_each(|record| access.insert(record));
         Ok(access)
     }
@@ -281,6 +317,9 @@ impl Access {
         let shown = shown.ok_or(Stop::Missing)?;
         if self.file.is_some_and(|file| file.matches(shown)) {
             return Ok(Caller::operator());
+        }
+        if let Some(node) = self.vouch.as_ref().and_then(|vouch| vouch.0.node_of(shown)) {
+            return Ok(Caller::node(node));
         }
         let (id, secret) = token_parts(shown).ok_or(Stop::Unknown)?;
         let token = self.token(id).filter(|token| TokenHash::stored(token.record.hash).matches(secret));

@@ -89,7 +89,15 @@ fn action(route: Route, method: &Method) -> Option<&'static str> {
         Route::V1RunnerResume => "runner.resume",
         Route::V1Tokens if method == Method::POST => "token.create",
         Route::V1Token => "token.revoke",
-        Route::Job
+        Route::NodeRegister => "runner.register",
+        Route::NodeBegin => "runner.begin",
+        Route::NodeOrders
+        | Route::NodeAnswers
+        | Route::NodeReport
+        | Route::NodeHello
+        | Route::NodeGive
+        | Route::NodeWatch
+        | Route::Job
         | Route::V1Jobs
         | Route::V1Job
         | Route::V1Logs

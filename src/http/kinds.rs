@@ -84,6 +84,18 @@ kinds! {
     /// The thing is in another state than the request needs.
     CONFLICT = "conflict", 409, "The job's state does not allow this", None,
         "Look at the job again: it has ended, has not ended yet, or reads no more input.";
+    /// The node is not registered here.
+    NODE_NOT_REGISTERED = "node-not-registered", 409, "The runner is not registered here", None,
+        "Register it again; a runner of `callboard runner --join` does that by itself.";
+    /// A later life of the node is registered.
+    NODE_SUPERSEDED = "node-superseded", 409, "A later life of this runner is registered", None,
+        "Two runners have the same id: does a copy of its data folder run elsewhere? Give each a folder of its own.";
+    /// The node belongs to another database.
+    OTHER_CLUSTER = "other-cluster", 409, "The runner belongs to another coordinator", None,
+        "What it runs was given by another database; nothing was touched. Join it to the coordinator that it came from.";
+    /// The two sides have no version of the node protocol in common.
+    NODE_PROTOCOL = "node-protocol", 409, "No version of the node protocol in common", None,
+        "Upgrade the older of the two; coordinators first.";
     /// The tokens would no longer let anybody in, or are too many.
     TOKEN_CONFLICT = "token-conflict", 409, "The tokens do not allow this", None,
         "The detail says which rule protects the way in, and the command to use first.";

@@ -6,8 +6,8 @@ use actix_web::{HttpRequest, HttpResponse, Resource};
 
 use super::problem::Problem;
 use super::{
-    artifacts, cancel, compat, events, execute, jobs, logs, metrics, ops, pages, prune, runners, stats,
-    stdin, submit, tokens,
+    artifacts, cancel, compat, events, execute, gateway, jobs, logs, metrics, ops, pages, port, prune,
+    runners, stats, stdin, submit, tokens,
 };
 use crate::config::Role;
 
@@ -24,6 +24,11 @@ macro_rules! routes {
             /// The path, with its parameters in braces.
             pub const fn path(self) -> &'static str {
                 match self { $(Self::$name => $path),+ }
+            }
+
+            /// Whether only our own nodes ask for it: it stands in PROTOCOL.md and not in the OpenAPI document.
+            pub fn is_of_nodes(self) -> bool {
+                self.path().starts_with("/v1/node/")
             }
 
             /// The methods it knows, as the `Allow` header lists them.
@@ -93,6 +98,22 @@ routes! {
     V1Tokens = "/v1/tokens", "GET, HEAD, POST", [Coordinator];
     /// Revoke a token.
     V1Token = "/v1/tokens/{id}", "DELETE", [Coordinator];
+    /// A runner asks to be let in.
+    NodeRegister = "/v1/node/register", "POST", [Coordinator];
+    /// A runner asks for orders.
+    NodeOrders = "/v1/node/orders", "POST", [Coordinator];
+    /// A runner answers to orders.
+    NodeAnswers = "/v1/node/answers", "POST", [Coordinator];
+    /// A runner reports.
+    NodeReport = "/v1/node/report", "POST", [Coordinator];
+    /// A coordinator asks who this is.
+    NodeHello = "/v1/node/hello", "POST", [Runner];
+    /// A coordinator has registered this runner.
+    NodeBegin = "/v1/node/begin", "POST", [Runner];
+    /// A coordinator gives orders.
+    NodeGive = "/v1/node/give", "POST", [Runner];
+    /// A coordinator asks for reports.
+    NodeWatch = "/v1/node/watch", "POST", [Runner];
     /// Who answers.
     V1Version = "/v1/version", "GET, HEAD", [Coordinator, Runner];
     /// Whether the actors live.
@@ -112,9 +133,19 @@ pub fn register(role: Role, config: &mut ServiceConfig) {
             register_jobs(config);
             register_runners(config);
         }
-        Role::Runner => _ = config.service(at(Route::Execute).route(web::post().to(execute::execute))),
+        Role::Runner => register_runner(config),
     }
     register_shared(config);
+}
+
+fn register_runner(config: &mut ServiceConfig) {
+    let post = web::post;
+    config
+        .service(at(Route::Execute).route(post().to(execute::execute)))
+        .service(at(Route::NodeHello).route(post().to(port::hello)))
+        .service(at(Route::NodeBegin).route(post().to(port::begin)))
+        .service(at(Route::NodeGive).route(post().to(port::give)))
+        .service(at(Route::NodeWatch).route(post().to(port::watch)));
 }
 
 /// What every node answers.
@@ -164,7 +195,11 @@ fn register_jobs(config: &mut ServiceConfig) {
                 .route(head().to(tokens::list))
                 .route(post().to(tokens::create)),
         )
-        .service(at(Route::V1Token).route(web::delete().to(tokens::revoke)));
+        .service(at(Route::V1Token).route(web::delete().to(tokens::revoke)))
+        .service(at(Route::NodeRegister).route(post().to(gateway::register)))
+        .service(at(Route::NodeOrders).route(post().to(gateway::orders)))
+        .service(at(Route::NodeAnswers).route(post().to(gateway::answers)))
+        .service(at(Route::NodeReport).route(post().to(gateway::report)));
 }
 
 fn register_runners(config: &mut ServiceConfig) {

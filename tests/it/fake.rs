@@ -167,8 +167,9 @@ impl Fake {
             recipients(&address),
             address.clone().recipient(),
             address.clone().recipient(),
-            MetricsRecipients { render: address.clone().recipient(), stats: address.recipient() },
+            MetricsRecipients { render: address.clone().recipient(), stats: address.clone().recipient() },
             feed.clone(),
+            doors::doors(&address),
             board.clone(),
             Arc::new(Meter::default()),
             facts,
@@ -237,6 +238,7 @@ macro_rules! answer {
     };
 }
 
+mod doors;
 mod records;
 
 impl Handler<SubmitJobs> for Player {

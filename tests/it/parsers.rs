@@ -34,6 +34,7 @@ const TAKEN: &[(&str, &[u8])] = &[
     ("room_words", b"\x0b\x02\0\0\0\0"),
     ("room_words", b"\0\x01\0\0\x03\0\0\0"),
     ("room_words", b"\x01\x10\0\0\0\x0e\xff\xff\xff\xff"),
+    ("result_log", b"cbrslt\x01\x00\xf7rs\x1a\x13\x00\x00\x00\x09\x8c/<\x90\xacX\x97\x01\x10job_of_a_sample_\x01"),
     ("sealed_env", br#"{"names":["A"],"sealed":"AQ"}"#),
     ("sealed_env", b"\x02\x01A\x01b\x01B\0"),
     ("sealed_env", b"\x01key_id__nonce___nonce___nonce___ciphertext-and-tag"),

@@ -29,7 +29,7 @@ struct Ban {
 
 const PURE: Scope = Scope::Library(&["model", "policy", "link"]);
 const ACTORS: Scope =
-    Scope::Library(&["coordinator", "scheduler", "runner", "runner_proxy", "metrics", "events"]);
+    Scope::Library(&["coordinator", "scheduler", "runner", "runner_proxy", "uplink", "metrics", "events"]);
 
 const BANS: &[Ban] = &[
     Ban {
@@ -59,14 +59,22 @@ const BANS: &[Ban] = &[
         advice: "living processes are touched in `exec` only: call its Executor",
     },
     Ban {
-        scope: Scope::Library(&["coordinator", "scheduler", "runner", "runner_proxy", "events"]),
+        scope: Scope::Library(&["coordinator", "scheduler", "runner", "runner_proxy", "uplink", "events"]),
         patterns: &["prometheus"],
         advice: "only `metrics` names metric families: send a notice, or count into the Meter of `model`",
     },
     Ban {
-        scope: Scope::Library(&["coordinator", "scheduler", "runner", "metrics", "events"]),
+        scope: Scope::Library(&[
+            "coordinator",
+            "scheduler",
+            "runner",
+            "runner_proxy",
+            "uplink",
+            "metrics",
+            "events",
+        ]),
         patterns: &["awc"],
-        advice: "only `runner_proxy` speaks HTTP to a node",
+        advice: "only `courier` speaks HTTP to another node",
     },
     Ban {
         scope: Scope::AllLibrary,

@@ -11,12 +11,13 @@ use callboard_actors::model::access::{Scopes, TokenLabel, token_parts};
 use callboard_actors::model::rules::Asker;
 use callboard_actors::model::{AdmissionRules, AttemptId, JobId, JobSpec, Limits, Tenant, admission, time};
 use callboard_actors::secret::decode_sealed;
+use callboard_actors::spool::results::count_results;
 
 /// Reads any bytes; whether they were something to it.
 pub type Parser = fn(&[u8]) -> bool;
 
 /// Every parser by the name of its fuzz target.
-pub const ALL: [(&str, Parser); 11] = [
+pub const ALL: [(&str, Parser); 12] = [
     ("access", access),
     ("job_body", job_body),
     ("cursor", cursor),
@@ -26,6 +27,7 @@ pub const ALL: [(&str, Parser); 11] = [
     ("size", size),
     ("keeper_frame", keeper_frame),
     ("room_words", room_words),
+    ("result_log", result_log),
     ("config_file", config_file),
     ("sealed_env", sealed_env),
 ];
@@ -128,6 +130,11 @@ pub fn keeper_frame(bytes: &[u8]) -> bool {
 /// What a room's first process tells its keeper: faults, last words, times.
 pub fn room_words(bytes: &[u8]) -> bool {
     hear_room(bytes)
+}
+
+/// Results on the disk of a node that is elsewhere.
+pub fn result_log(bytes: &[u8]) -> bool {
+    count_results(bytes) > 0
 }
 
 /// Sealed secret variables as records hold them, sealed bytes, and what stands in them once they are open.

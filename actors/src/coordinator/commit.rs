@@ -218,6 +218,9 @@ impl Coordinator {
         }
         self.send_assignments(std::mem::take(&mut round.assignments), ctx);
         std::mem::take(&mut round.wishes).into_iter().for_each(|job| self.send_cancel(job, ctx));
+        std::mem::take(&mut round.restate)
+            .into_iter()
+            .for_each(|node| self.order_cancels(node, Vec::new(), ctx));
         self.tell_listeners(round.changes);
         self.ask_scheduler(round.asks, ctx);
         if round.prune_again && !self.draining {
@@ -295,6 +298,8 @@ pub(super) struct Round {
     pub assignments: Vec<AttemptId>,
     pub wishes: Vec<JobId>,
     pub asks: Vec<super::nodes::Ask>,
+    /// Nodes that are to be told whether to drain.
+    pub restate: Vec<NodeId>,
     /// Whether there is more to forget.
     pub prune_again: bool,
 }

@@ -7,7 +7,7 @@ use super::Coordinator;
 use super::commit::{ReportTicket, Round, SubmitTicket, Then};
 use super::live::LiveJob;
 use super::nodes::{Ask, Node};
-use super::operate::Conduct;
+use super::operate::{Conduct, drain_order};
 use crate::clock;
 use crate::link::{CoordinatorLink, Verdict};
 use crate::model::{
@@ -56,7 +56,10 @@ impl Coordinator {
             }
             Then::Pruned => self.pruned(result, round),
             Then::Forgotten { reply } => self.forgotten_as_asked(result, reply, round),
-            Then::Marked { node, eligibility, reply } => self.marked(node, eligibility, &result, reply),
+            Then::Marked { node, eligibility, reply } => {
+                self.marked(node, eligibility, &result, reply);
+                round.restate.push(node);
+            }
             Then::Removed { node, reply } => self.removed(node, reply),
             Then::Registered { handle, spec, reply } => {
                 drop(reply.send(self.registered(*handle, spec, &result)));
@@ -246,7 +249,8 @@ impl Coordinator {
             Some(AttemptId::new(*job, lease.tally.epoch))
         });
         let identity = self.identity;
-        let link = CoordinatorLink::new(identity.cluster, id, *incarnation, identity.term, believed);
+        let mut link = CoordinatorLink::new(identity.cluster, id, *incarnation, identity.term, believed);
+        link.set_drain(drain_order(eligibility));
         let eligibility = eligibility.clone();
         let conduct = Conduct::default();
         let node = Node { handle, spec, eligibility, link, announced: false, doubted: false, conduct };

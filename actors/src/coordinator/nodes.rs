@@ -1,7 +1,7 @@
 //! The Coordinator and its nodes: leases, assignments, reports and losses. What a report means is decided in `link`,
 //! what it does to a job in `transition`; here the two are carried out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
@@ -37,14 +37,15 @@ impl Coordinator {
     /// Commits or refuses each proposal.
     fn start_jobs(&mut self, proposals: StartJobs, ctx: &mut Context<Self>) {
         let mut refused: HashMap<(NodeId, Incarnation), u32> = HashMap::new();
-        let mut still_waiting = Vec::new();
+        let (mut still_waiting, mut unfit) = (Vec::new(), BTreeSet::new());
         for placement in proposals.placements {
             let (job, node, incarnation) = (placement.job, placement.node, placement.incarnation);
-            let ready = self
-                .nodes
-                .get(&node)
-                .filter(|node| node.link.incarnation() == incarnation && node.link.is_ready())
-                .is_some_and(|node| node.eligibility.is_eligible());
+            let fit = |node: &&Node| node.link.incarnation() == incarnation && node.link.is_ready();
+            let found = self.nodes.get(&node).filter(fit);
+            if found.is_none() {
+                unfit.insert((node, incarnation));
+            }
+            let ready = found.is_some_and(|node| node.eligibility.is_eligible());
             let event = JobEvent::Leased { node, incarnation };
             let waits = |live: &&LiveJob| !live.ending && matches!(live.state, JobState::Queued(_));
             let waiting = self.live.get(&job).filter(waits).map(|live| live.state.epoch());
@@ -61,7 +62,8 @@ impl Coordinator {
         }
         let asks =
             refused.into_iter().map(|((node, incarnation), count)| Ask::Release { node, incarnation, count });
-        // The Scheduler has been told why the node takes nothing, before this: it proposes another one, or waits.
+        // The Scheduler must know why before it proposes again, or it would propose the same.
+        unfit.into_iter().for_each(|(node, incarnation)| self.doubt_life(node, incarnation));
         let again = (!still_waiting.is_empty()).then_some(Ask::Requeue { jobs: still_waiting });
         self.ask_scheduler(asks.chain(again).collect(), ctx);
         self.flush(ctx);
@@ -156,9 +158,14 @@ impl Coordinator {
     pub(super) fn doubt(&mut self, id: NodeId) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         if node.announced && !std::mem::replace(&mut node.doubted, true) {
-            // Bounded: one between two inventories of a node.
-            self.peers.doubt.do_send(DoubtNode { node: id, incarnation: node.link.incarnation() });
+            let incarnation = node.link.incarnation();
+            self.doubt_life(id, incarnation);
         }
+    }
+
+    fn doubt_life(&self, node: NodeId, incarnation: Incarnation) {
+        // Bounded: one between two inventories of a node, and one per node of proposals that came too late.
+        self.peers.doubt.do_send(DoubtNode { node, incarnation });
     }
 
     pub(super) fn order_cancels(&mut self, id: NodeId, orders: Vec<CancelOrder>, ctx: &mut Context<Self>) {

@@ -10,7 +10,7 @@ use super::Coordinator;
 use super::commit::Then;
 use super::nodes::Node;
 use crate::clock;
-use crate::link::CancelOrder;
+use crate::link::{CancelOrder, DrainOrder};
 use crate::model::eligibility::MAX_WHY_BYTES;
 use crate::model::limits::DEFAULT_GRACE_MS;
 use crate::model::{
@@ -87,6 +87,7 @@ impl Coordinator {
         let known = *result == OpResult::Done;
         if let (true, Some(node)) = (known, self.nodes.get_mut(&id)) {
             log::info!(node:% = id, name = node.spec.name.as_str(), eligibility = eligibility.as_str(); "a runner was changed");
+            node.link.set_drain(drain_order(&eligibility));
             node.eligibility = eligibility.clone();
             node.conduct = Conduct::default();
             // Bounded: one per request of an operator, and those are bounded by permits; and one per trip of the breaker.
@@ -200,6 +201,13 @@ impl Coordinator {
             node.conduct.evicted.remove(&result.attempt);
         }
     }
+}
+
+/// What a node is told that stands so: one that drains starts nothing more and gives back what waits for its slots.
+pub(super) fn drain_order(eligibility: &Eligibility) -> Option<DrainOrder> {
+    let left_ms = |at: i64| at.saturating_sub(clock::now_ms()).max(0).unsigned_abs();
+    let is_draining = matches!(eligibility, Eligibility::Draining { .. });
+    is_draining.then(|| DrainOrder { deadline_ms: eligibility.deadline_at_ms().map(left_ms) })
 }
 
 fn refuse_if_busy(node: &Node) -> Result<(), ChangeRunnerError> {

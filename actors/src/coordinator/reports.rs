@@ -64,6 +64,7 @@ impl Coordinator {
                 round.kill.push(CancelOrder { attempt, grace_ms: 0 });
             }
             LinkEffect::Capacity { usable_slots } => round.capacity = Some(usable_slots),
+            LinkEffect::Restate => round.restate = true,
         }
     }
 
@@ -150,6 +151,7 @@ impl Coordinator {
         let live = &self.live;
         let fact = |job| live.get(&job).map_or(JobFact::NotLive, LiveJob::fact);
         let (effects, want_full_inventory) = node.link.on_report(message.report, fact)?;
+        let is_ready = node.link.is_ready();
         let (sender, receiver) = oneshot::channel();
         let reply = ReportReply { n, verdicts: Vec::new(), want_full_inventory };
         let ticket =
@@ -157,6 +159,10 @@ impl Coordinator {
         let mut round = ReportRound::default();
         for effect in effects {
             self.effect(id, effect, &ticket, &mut round, ctx);
+        }
+        if !is_ready {
+            // It has seen a later term than ours, or has not told what it holds.
+            self.doubt(id);
         }
         self.push_after(Then::Answer { ticket });
         self.close_round(id, incarnation, round, ctx);
@@ -172,7 +178,7 @@ impl Coordinator {
         ctx: &mut Context<Self>,
     ) {
         self.send_assignments(round.resend, ctx);
-        if !round.kill.is_empty() {
+        if !round.kill.is_empty() || round.restate {
             self.order_cancels(id, round.kill, ctx);
         }
         let mut asks = Vec::new();
@@ -218,6 +224,8 @@ struct ReportRound {
     released: u32,
     resend: Vec<AttemptId>,
     kill: Vec<CancelOrder>,
+    /// Whether the node must be told again whether to drain: every command says it.
+    restate: bool,
     capacity: Option<u32>,
 }
 

@@ -1,13 +1,12 @@
 //! The coordinator's half of the conversation with one node: numbered commands out, reports in, and what follows from
 //! the difference between what the node holds and what it should hold. What a job *is* comes in as a [`JobFact`].
 
+mod commands;
 mod reconcile;
 
 use std::collections::BTreeMap;
 
-use super::messages::{
-    Assignment, CancelOrder, Command, Digest, Inventory, PROTO, Report, ReportRefusal, StartedNote, Verdict,
-};
+use super::messages::{Digest, DrainOrder, Draining, Inventory, Report, ReportRefusal, StartedNote, Verdict};
 use crate::model::{AttemptId, AttemptResult, ClusterId, Epoch, Incarnation, JobId, NodeId, Term};
 
 /// What the coordinator's records say of a job at the moment a report is read.
@@ -81,17 +80,27 @@ pub enum LinkEffect {
     Resend(AttemptId),
     /// The node runs what it should not: end it, once what the facts rest on is durable.
     KillStale(AttemptId),
-    /// The node's first inventory has been reconciled, or its number of slots changed.
+    /// The node's first inventory has been reconciled, or what it can take changed.
     Capacity {
-        /// Usable slots, taken ones included.
+        /// Usable slots, taken ones included; 0 while it drains.
         usable_slots: u32,
     },
+    /// The node drains and should not, or should and does not: send it [`CoordinatorLink::restate`].
+    Restate,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Given {
+    /// The command that gave it; 0 if none of this life did.
     cmd_no: u64,
+    /// Whether it came to the node in this life, or is known to have survived into it.
+    here: bool,
     finishing: bool,
+}
+
+impl Given {
+    /// By the records of an earlier life.
+    const BELIEVED: Self = Self { cmd_no: 0, here: false, finishing: false };
 }
 
 /// The state machine for one life of one node.
@@ -106,6 +115,10 @@ pub struct CoordinatorLink {
     answered_n: u64,
     ready: bool,
     usable_slots: u32,
+    prefetch: u32,
+    node_drains: Draining,
+    drain: Option<DrainOrder>,
+    outranked_by: Option<Term>,
     given: BTreeMap<AttemptId, Given>,
 }
 
@@ -119,8 +132,7 @@ impl CoordinatorLink {
         term: Term,
         believed: impl IntoIterator<Item = AttemptId>,
     ) -> Self {
-        let given =
-            believed.into_iter().map(|attempt| (attempt, Given { cmd_no: 0, finishing: false })).collect();
+        let given = believed.into_iter().map(|attempt| (attempt, Given::BELIEVED)).collect();
         Self {
             cluster,
             node,
@@ -131,6 +143,10 @@ impl CoordinatorLink {
             answered_n: 0,
             ready: false,
             usable_slots: 0,
+            prefetch: 0,
+            node_drains: Draining::No,
+            drain: None,
+            outranked_by: None,
             given,
         }
     }
@@ -172,32 +188,24 @@ impl CoordinatorLink {
         self.ready = false;
     }
 
-    /// The command that gives these attempts to the node.
-    pub fn assign(&mut self, assign: Vec<Assignment>) -> Command {
-        let command = self.command(assign, Vec::new());
-        for assignment in &command.assign {
-            self.given.insert(assignment.attempt, Given { cmd_no: command.cmd_no, finishing: false });
+    /// How many more attempts the node takes, those that would wait for a slot included.
+    pub fn room(&self) -> u32 {
+        let drains = self.drain.is_some() || self.node_drains != Draining::No;
+        if drains || !self.ready || self.usable_slots == 0 {
+            return 0;
         }
-        command
+        (self.usable_slots.saturating_add(self.prefetch)).saturating_sub(self.taken())
     }
 
-    /// The command that ends these attempts.
-    pub fn cancel(&mut self, cancel: Vec<CancelOrder>) -> Command {
-        self.command(Vec::new(), cancel)
+    /// Whether the node takes no more work, as its last report said.
+    pub fn node_drains(&self) -> Draining {
+        self.node_drains
     }
 
-    fn command(&mut self, assign: Vec<Assignment>, cancel: Vec<CancelOrder>) -> Command {
-        self.commands += 1;
-        Command {
-            proto: PROTO,
-            term: self.term,
-            incarnation: self.incarnation,
-            cmd_no: self.commands,
-            assign,
-            cancel,
-            drain: false,
-            answered_n: self.answered_n,
-        }
+    /// The highest term that the node has seen, if it is above ours: it obeys another coordinator, or our records are
+    /// older than it. It is given no work.
+    pub fn outranked_by(&self) -> Option<Term> {
+        self.outranked_by
     }
 
     /// The attempt is off the books: recorded, returned, lost or superseded.
@@ -242,26 +250,47 @@ impl CoordinatorLink {
                 effects.push(LinkEffect::Returned { attempt: note.attempt, why: note.why });
             }
         }
+        if report.term_seen > self.term {
+            self.outranked_by = Some(report.term_seen);
+            self.ready = false;
+            return Ok((effects, false));
+        }
+        let size = (report.usable_slots, report.prefetch, report.draining);
+        let misled = self.is_misled(report.draining);
         let want_full = match report.inventory {
             Inventory::Full(held) => {
                 self.reconcile(&held, report.cmd_seen, &fact, &mut effects);
                 let first = !std::mem::replace(&mut self.ready, true);
-                self.capacity(report.usable_slots, first, &mut effects);
+                self.capacity(size, first, &mut effects);
+                effects.extend(misled.then_some(LinkEffect::Restate));
                 false
             }
             Inventory::Digest(digest) => {
-                self.capacity(report.usable_slots, false, &mut effects);
+                self.capacity(size, false, &mut effects);
+                // While a command is on its way, it may be what the node has not heard yet.
+                effects.extend((misled && report.cmd_seen == self.commands).then_some(LinkEffect::Restate));
                 !self.ready || !self.agrees(digest, report.cmd_seen)
             }
         };
         Ok((effects, want_full))
     }
 
-    fn capacity(&mut self, usable_slots: u32, first: bool, effects: &mut Vec<LinkEffect>) {
-        if first || (self.ready && usable_slots != self.usable_slots) {
+    /// Whether the node drains, or does not, against what it was told or should have been.
+    fn is_misled(&self, draining: Draining) -> bool {
+        match draining {
+            Draining::No => self.drain.is_some(),
+            Draining::Ordered => self.drain.is_none(),
+            Draining::Itself => false,
+        }
+    }
+
+    fn capacity(&mut self, size: (u32, u32, Draining), first: bool, effects: &mut Vec<LinkEffect>) {
+        let changed = size != (self.usable_slots, self.prefetch, self.node_drains);
+        (self.usable_slots, self.prefetch, self.node_drains) = size;
+        if first || (self.ready && changed) {
+            let usable_slots = if self.node_drains == Draining::No { self.usable_slots } else { 0 };
             effects.push(LinkEffect::Capacity { usable_slots });
         }
-        self.usable_slots = usable_slots;
     }
 
     /// Whether the digest fits what was given. While a command is on its way nothing can be said.
@@ -288,7 +317,7 @@ impl CoordinatorLink {
 
     /// The node holds it, by whichever command it came to it.
     fn take_back(&mut self, attempt: AttemptId) {
-        self.given.entry(attempt).or_insert(Given { cmd_no: 0, finishing: false });
+        self.given.entry(attempt).or_insert(Given::BELIEVED).here = true;
     }
 
     fn finished(

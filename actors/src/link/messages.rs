@@ -30,11 +30,27 @@ pub struct CancelOrder {
     pub grace_ms: u64,
 }
 
+/// An order to take no more work and to give back what has not been started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainOrder {
+    /// When the coordinator will cancel what still runs, in milliseconds from now; none: never. It is the coordinator
+    /// who cancels, so that it knows why the attempts ended; the node may show it.
+    #[serde(default)]
+    pub deadline_ms: Option<u64>,
+}
+
+fn nobodys() -> ClusterId {
+    ClusterId::from_bytes([0; 16])
+}
+
 /// From the coordinator to a node. Numbered; a node acts on each number once and only in rising order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
     /// Version of the structs.
     pub proto: u16,
+    /// The database that the coordinator keeps. A command that names none is nobody's, and refused.
+    #[serde(default = "nobodys")]
+    pub cluster: ClusterId,
     /// The coordinator's term; a node refuses one lower than it has seen.
     pub term: Term,
     /// The life of the node that is spoken to.
@@ -45,9 +61,12 @@ pub struct Command {
     pub assign: Vec<Assignment>,
     /// Attempts to end.
     pub cancel: Vec<CancelOrder>,
-    /// Whether the node takes no new work after this command. Nodes obey it; no coordinator says it before nodes can be
-    /// told from afar to drain.
-    pub drain: bool,
+    /// Attempts to give back if they have not been started. What runs goes on.
+    #[serde(default)]
+    pub retract: Vec<AttemptId>,
+    /// Whether the node shall drain. Every command says it, and the last one counts: none means to take work again.
+    #[serde(default)]
+    pub draining: Option<DrainOrder>,
     /// The last report that had been answered when the command was made. The node may then forget the attempts that
     /// this answer and earlier ones judged: no command made later gives them again.
     pub answered_n: u64,
@@ -135,6 +154,19 @@ pub struct ReturnedNote {
     pub why: String,
 }
 
+/// Whether a node takes no more work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Draining {
+    /// It takes work.
+    #[default]
+    No,
+    /// The last command said so.
+    Ordered,
+    /// It is stopping by itself; no command changes that.
+    Itself,
+}
+
 /// From a node to the coordinator. Numbered; an old number is believed only about what it says has finished.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -150,8 +182,17 @@ pub struct Report {
     pub n: u64,
     /// Highest command that the node has acted on.
     pub cmd_seen: u64,
+    /// Highest term of a coordinator that the node has seen.
+    #[serde(default)]
+    pub term_seen: Term,
     /// Slots that can be used, taken ones included.
     pub usable_slots: u32,
+    /// Attempts that the node takes beyond its slots; they wait there.
+    #[serde(default)]
+    pub prefetch: u32,
+    /// Whether it takes no more work.
+    #[serde(default)]
+    pub draining: Draining,
     /// What the node holds.
     pub inventory: Inventory,
     /// Processes started.
@@ -215,4 +256,13 @@ pub enum CommandRefusal {
     /// It was meant for another life of the node.
     #[error("the command is meant for another life of the node")]
     OtherIncarnation,
+    /// The coordinator keeps another database.
+    #[error("the command comes from another cluster, and the node obeys one only")]
+    OtherCluster,
+    /// It was made before answers that the node has forgotten: it could start again what is over.
+    #[error("the command is older than what the node remembers; make it anew after the next report")]
+    TooOld,
+    /// Too much was given back and has no answer yet.
+    #[error("the node has given back more attempts than it can remember; answer its reports first")]
+    NotNow,
 }

@@ -71,6 +71,7 @@ pub(super) struct Families {
     attempts_assigned: IntCounter,
     attempts_started: IntCounter,
     quarantined: (IntCounter, IntGauge),
+    results_unkept: IntCounter,
 }
 
 /// Makes families and registers them.
@@ -94,7 +95,7 @@ impl Maker {
         self.add(IntCounterVec::new(Opts::new(name, help), &[label]))
     }
 
-    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+    pub(super) fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
         self.add(IntGauge::new(name, help))
     }
 
@@ -143,6 +144,11 @@ impl Maker {
     fn quarantined(&self) -> prometheus::Result<(IntCounter, IntGauge)> {
         let taken = self.counter("callboard_slots_quarantined_total", "Slots taken out of use.")?;
         Ok((taken, self.gauge("callboard_slots_quarantined", "Slots that are out of use now.")?))
+    }
+
+    fn results_unkept(&self) -> prometheus::Result<IntCounter> {
+        let help = "Results that were told without being on the disk of their node first.";
+        self.counter("callboard_results_unkept_total", help)
     }
 
     fn insecure(&self) -> prometheus::Result<IntGauge> {
@@ -245,6 +251,7 @@ impl Families {
                 .counter("callboard_attempts_assigned_total", "Attempts given to runners.")?,
             attempts_started: make.counter("callboard_attempts_started_total", "Processes started.")?,
             quarantined: make.quarantined()?,
+            results_unkept: make.results_unkept()?,
             registry: make.0,
         };
         Ok(families.begun_at_zero())
@@ -303,6 +310,7 @@ impl Families {
         raise(&self.retained.forgotten, meter.jobs_forgotten.read());
         raise(&self.attempts_assigned, meter.attempts_assigned.read());
         raise(&self.attempts_started, meter.attempts_started.read());
+        raise(&self.results_unkept, meter.results_unkept.read());
         let (taken, now) = &self.quarantined;
         raise(taken, meter.slots_quarantined.read());
         // None comes back before the next start.

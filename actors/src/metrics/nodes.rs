@@ -1,6 +1,6 @@
 //! The metric families of nodes. A node that is gone leaves no series behind.
 
-use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts};
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use super::families::Maker;
 use crate::clock;
@@ -15,6 +15,7 @@ pub(super) struct NodeFamilies {
     slots: IntGaugeVec,
     slots_used: IntGaugeVec,
     heard: GaugeVec,
+    frozen: IntGauge,
 }
 
 impl NodeFamilies {
@@ -40,6 +41,10 @@ impl NodeFamilies {
             slots: make.gauges("callboard_runner_slots", "Usable slots of a runner.", "runner")?,
             slots_used: make.gauges("callboard_runner_slots_used", "Taken slots of a runner.", "runner")?,
             heard: make.add(GaugeVec::new(heard, &["runner"]))?,
+            frozen: make.gauge(
+                "callboard_liveness_frozen",
+                "Whether no runner is given up, because most have fallen silent together.",
+            )?,
         };
         for state in RunnerCount::ALL {
             families.by_state.with_label_values(&[state.as_str()]);
@@ -60,6 +65,7 @@ impl NodeFamilies {
         for (state, count) in RunnerCount::ALL.into_iter().zip(queue.counts) {
             self.by_state.with_label_values(&[state.as_str()]).set(count as i64);
         }
+        self.frozen.set(i64::from(queue.frozen));
         self.up.reset();
         self.slots.reset();
         self.slots_used.reset();

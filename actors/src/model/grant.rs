@@ -253,6 +253,11 @@ impl RoomBoard {
         Self { policy, facts: Mutex::default() }
     }
 
+    /// What the node's configuration says.
+    pub fn policy(&self) -> &RoomPolicy {
+        &self.policy
+    }
+
     /// What was found last.
     pub fn read(&self) -> RoomFacts {
         self.facts().clone()

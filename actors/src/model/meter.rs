@@ -109,6 +109,8 @@ pub struct Meter {
     pub attempts_started: CountMeter,
     /// Slots that were taken out of use.
     pub slots_quarantined: CountMeter,
+    /// Results that were told without being on the node's own disk first.
+    pub results_unkept: CountMeter,
     /// Submits that were refused, by [`Rejected`].
     pub rejected: [CountMeter; 6],
     /// 1 when anyone who reaches the node could run commands on it.

@@ -1,9 +1,12 @@
 //! What a node says of itself, and when it was last heard. It knows no connection and no clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
+
+use super::id::NodeId;
 
 /// Longest name of a node, in bytes.
 pub const MAX_NODE_NAME_BYTES: usize = 64;
@@ -71,5 +74,28 @@ impl Pulse {
     /// When it was last heard.
     pub fn last_ms(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The pulses of every node that is registered.
+#[derive(Debug, Default)]
+pub struct Pulses(RwLock<HashMap<NodeId, Arc<Pulse>>>);
+
+impl Pulses {
+    /// The pulse of a node; a new one when it has none.
+    pub fn of(&self, node: NodeId) -> Arc<Pulse> {
+        Arc::clone(self.0.write().unwrap_or_else(PoisonError::into_inner).entry(node).or_default())
+    }
+
+    /// The node was heard at this time. One that is not registered has no pulse.
+    pub fn beat(&self, node: NodeId, at_ms: u64) {
+        if let Some(pulse) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&node) {
+            pulse.beat(at_ms);
+        }
+    }
+
+    /// The node is not registered any more.
+    pub fn forget(&self, node: NodeId) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&node);
     }
 }

@@ -173,7 +173,8 @@ pub enum OutputError {
 }
 
 /// Why a node did not do what it was told, and whether it may have done it all the same.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum NodeError {
     /// It did not, and says why.
     #[error("the node refused: {0}")]

@@ -210,7 +210,7 @@ pub struct ReadJobOutput {
 }
 
 /// How much streamed input has been taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct InputAck {
     /// Bytes taken so far, from the beginning of the input. Fewer than sent means: wait, then send the rest.
     pub accepted: u64,

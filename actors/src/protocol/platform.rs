@@ -14,6 +14,7 @@ use super::access::{ChangeTokens, GetTenant, ListTokens};
 use super::admit;
 use super::errors::{CancelError, DeleteError, LookupError, OutputError, RetryError, SubmitError};
 use super::feed::EventFeed;
+use super::gateway::NodeDoors;
 use super::jobs::{
     Accepted, AwaitJob, CancelJob, DeleteJob, FindJob, GetJob, GetTotals, InputAck, JobPage, ListJobs,
     OutputChunk, PruneJobs, PruneRound, ReadJobOutput, RetryJob, Submission, SubmitJobs, SubmitResults,
@@ -113,6 +114,7 @@ struct Core {
     pause: Recipient<PauseQueue>,
     metrics: MetricsRecipients,
     feed: Arc<EventFeed>,
+    doors: NodeDoors,
     permits: Semaphore,
     board: Arc<HealthBoard>,
     meter: Arc<Meter>,
@@ -144,13 +146,15 @@ impl PlatformHandle {
         pause: Recipient<PauseQueue>,
         metrics: MetricsRecipients,
         feed: Arc<EventFeed>,
+        doors: NodeDoors,
         board: Arc<HealthBoard>,
         meter: Arc<Meter>,
         facts: PlatformFacts,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let permits = Semaphore::new(facts.limits.max_in_flight);
-        let core = Core { jobs, runners, pause, metrics, feed, permits, board, meter, facts, stopping };
+        let core =
+            Core { jobs, runners, pause, metrics, feed, doors, permits, board, meter, facts, stopping };
         Self { core: Arc::new(core), view: View::FULL, token: None }
     }
 
@@ -188,6 +192,11 @@ impl PlatformHandle {
         // It stands until the next start.
         warnings.extend(self.core.board.secret_fault());
         warnings
+    }
+
+    /// The doors to other machines.
+    pub fn doors(&self) -> &NodeDoors {
+        &self.core.doors
     }
 
     /// Counters that doors add to.

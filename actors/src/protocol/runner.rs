@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix::{Message, Recipient};
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::errors::NodeError;
 use super::jobs::InputAck;
@@ -49,7 +50,8 @@ pub struct SpoolChunk {
 }
 
 /// Why a node cannot read what was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum SpoolReadError {
     /// Nothing of that attempt is there.
     #[error("the runner has no output of this attempt")]
@@ -108,7 +110,7 @@ pub struct RunnerReport {
 }
 
 /// What a node gets when it registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
     /// The database that it belongs to from now on.
     pub cluster: ClusterId,
@@ -138,15 +140,29 @@ pub enum RegisterError {
     /// The coordinator is stopping.
     #[error("the coordinator is stopping")]
     Stopping,
+    /// There are too many.
+    #[error("{0} nodes are registered already, which is the most: remove some that are gone")]
+    TooMany(usize),
 }
 
-/// Graph → Runner. Who it is from now on; answered when its first report has been reconciled.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
+/// Graph or Uplink → Runner. Who it is from now on to one coordinator; answered when that is so. Its first report follows.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), Occupied>")]
 pub struct BeginReporting {
     /// What registering brought.
     pub registration: Registration,
+    /// Takes the reports.
+    pub report: Recipient<RunnerReport>,
+    /// Most reports without an answer at once, at least one.
+    pub max_reports: u32,
+    /// Whether the coordinator is on another machine: then results are kept on disk until it has them.
+    pub is_far: bool,
 }
+
+/// A node that works for another coordinator elsewhere, which has not been told everything yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this runner still holds work of the coordinator of cluster {0}: drain it there first")]
+pub struct Occupied(pub ClusterId);
 
 /// How a node is reached. A Runner, a RunnerProxy and a test probe all convert into it, and no caller can tell which.
 #[derive(Clone, Debug)]

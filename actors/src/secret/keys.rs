@@ -9,8 +9,8 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::key::{Key, KeySource, random};
-use crate::model::JobId;
 use crate::model::secret::{SealedEnv, SecretEnv, SecretError};
+use crate::model::{JobId, NodeId};
 
 /// First byte of the sealed form: which form it is.
 const FORM: u8 = 1;
@@ -24,6 +24,7 @@ type HmacSha256 = Hmac<Sha256>;
 pub(super) struct Keys {
     cipher: XChaCha20Poly1305,
     hash_key: Zeroizing<[u8; 32]>,
+    node_key: Zeroizing<[u8; 32]>,
     id: [u8; KEY_ID_BYTES],
 }
 
@@ -41,6 +42,7 @@ impl Keys {
         Self {
             cipher: XChaCha20Poly1305::new((&*cipher_key).into()),
             hash_key: derive("callboard secret_env request hash 1"),
+            node_key: derive("callboard node token 1"),
             id: std::array::from_fn(|at| id[at]),
         }
     }
@@ -80,6 +82,11 @@ impl Keys {
         } else {
             Err(SecretError::Damaged)
         }
+    }
+
+    /// What proves that this node was let in.
+    pub(super) fn node_tag(&self, node: NodeId) -> [u8; 32] {
+        hmac(&*self.node_key, &[node.as_bytes()])
     }
 
     pub(super) fn hash(&self, hash: &[u8; 32], values: &SecretEnv) -> [u8; 32] {

@@ -1,8 +1,8 @@
 //! Wire shapes are promises: a kept sample of each struct of proto 1 is read, and written again as it was. A change
 //! that fails here would cut off nodes of another version; make a new proto, and keep these.
 
-use callboard_actors::link::{Command, PROTO, Report, ReportReply};
-use callboard_actors::model::{AttemptEnd, SetupStage};
+use callboard_actors::link::{Command, DrainOrder, Draining, PROTO, Report, ReportReply};
+use callboard_actors::model::{AttemptEnd, ClusterId, SetupStage, Term};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,6 +18,7 @@ fn reports_keep_their_shape() {
     let report: Report = kept(include_str!("golden/report.json"));
     assert_eq!(report.proto, PROTO);
     assert_eq!((report.started.len(), report.finished.len(), report.returned.len()), (1, 8, 1));
+    assert_eq!((report.term_seen, report.prefetch, report.draining), (Term(3), 4, Draining::Ordered));
 }
 
 /// Nodes that know of no limits say nothing of them.
@@ -70,6 +71,31 @@ fn reports_from_before_whole_kills_are_still_read() {
     assert_eq!(whole.collect::<Vec<_>>(), [false]);
 }
 
+/// Nodes that tell no term, hold nothing in advance and cannot be told to drain.
+#[test]
+fn reports_from_before_terms_are_still_read() {
+    for sample in
+        [include_str!("golden/report_before_terms.json"), include_str!("golden/heartbeat_before_terms.json")]
+    {
+        let report: Report = serde_json::from_str(sample).expect("the sample can still be read");
+        assert_eq!((report.term_seen, report.prefetch, report.draining), (Term(0), 0, Draining::No));
+    }
+}
+
+/// Commands that name no cluster are read, and belong to none: a node refuses them.
+#[test]
+fn commands_from_before_terms_are_still_read() {
+    for sample in [
+        include_str!("golden/command_before_terms.json"),
+        include_str!("golden/command_files_before_terms.json"),
+        include_str!("golden/command_secret_before_terms.json"),
+    ] {
+        let command: Command = serde_json::from_str(sample).expect("the sample can still be read");
+        assert_eq!(command.cluster, ClusterId::from_bytes([0; 16]));
+        assert_eq!((command.retract.len(), command.draining), (0, None));
+    }
+}
+
 #[test]
 fn heartbeats_keep_their_shape() {
     let report: Report = kept(include_str!("golden/heartbeat.json"));
@@ -80,7 +106,8 @@ fn heartbeats_keep_their_shape() {
 fn commands_keep_their_shape() {
     let command: Command = kept(include_str!("golden/command.json"));
     assert_eq!(command.proto, PROTO);
-    assert_eq!((command.assign.len(), command.cancel.len()), (3, 1));
+    assert_eq!((command.assign.len(), command.cancel.len(), command.retract.len()), (3, 1, 1));
+    assert_eq!(command.draining, Some(DrainOrder { deadline_ms: Some(600_000) }));
 }
 
 #[test]

@@ -3,12 +3,14 @@
 
 mod coordinator;
 mod node;
+mod orders;
 
 use std::sync::Arc;
 
 use callboard_actors::link::{
-    Assignment, CancelOrder, Command, CommandRefusal, CoordinatorLink, Held, HeldPhase, Inventory, JobFact,
-    LinkEffect, NodeEffect, NodeLink, PROTO, Report, ReportRefusal, ReportReply, StartedNote, Verdict,
+    Assignment, CancelOrder, Command, CommandRefusal, CoordinatorLink, DrainOrder, Draining, Held, HeldPhase,
+    Inventory, JobFact, LinkEffect, NodeEffect, NodeLink, PROTO, Report, ReportRefusal, ReportReply,
+    StartedNote, Verdict,
 };
 use callboard_actors::model::{
     AttemptEnd, AttemptId, AttemptResult, Captured, ClusterId, Epoch, Exit, Incarnation, IsolationReport,

@@ -9,6 +9,7 @@ mod deaths;
 mod embed;
 mod graph;
 mod nodes;
+mod runner_results;
 mod scheduler;
 mod store;
 mod store_migrations;

@@ -200,7 +200,14 @@ async fn a_node_that_is_cordoned_doubted_or_removed_is_given_nothing() {
 
 #[actix::test]
 async fn a_lost_node_is_remembered_and_is_given_work_only_after_it_has_told_what_it_holds() {
-    let timers = LivenessTimers { heartbeat_ms: 5, suspect_ms: 10, unreachable_ms: 15, lost_ms: 20 };
+    let timers = LivenessTimers {
+        heartbeat_ms: 5,
+        suspect_ms: 12,
+        unreachable_ms: 15,
+        lost_ms: 20,
+        recovery_ms: 1,
+        ..LivenessTimers::test()
+    };
     let (rig, jobs) = (Rig::with(timers, PlacementRule::default()), jobs(1));
     let node = rig.add(1, None).await;
     let deadline = clock::moment();
@@ -213,4 +220,23 @@ async fn a_lost_node_is_remembered_and_is_given_work_only_after_it_has_told_what
     assert_eq!(rig.proposed(), []);
     rig.report(node, 1, RunnerSpec::default()).await;
     assert_eq!(rig.proposed(), [(jobs[0], node)]);
+}
+
+#[actix::test]
+async fn nobody_is_given_up_while_most_nodes_are_silent_together() {
+    let timers = LivenessTimers {
+        heartbeat_ms: 5,
+        suspect_ms: 12,
+        unreachable_ms: 15,
+        lost_ms: 20,
+        recovery_ms: 1,
+        ..LivenessTimers::test()
+    };
+    let rig = Rig::with(timers, PlacementRule::default());
+    let nodes = [rig.add(1, None).await, rig.add(1, None).await, rig.add(1, None).await];
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    for node in nodes {
+        assert_eq!(rig.state_of(node).await, Some("suspect"));
+    }
+    assert!(rig.lost.take().is_empty());
 }

@@ -8,7 +8,8 @@ use clap::Args;
 
 use super::duration;
 use crate::config::{
-    AllowedMounts, Bind, Durability, FileConfig, JobUser, List, LogFilter, LogFormat, Millis, StoreKind,
+    AllowedMounts, Bind, Durability, FileConfig, JobUser, Label, List, LogFilter, LogFormat, Millis, PeerUrl,
+    StoreKind,
 };
 
 /// Flags of every node.
@@ -48,6 +49,12 @@ pub struct NodeArgs {
 pub struct ServeArgs {
     #[command(flatten)]
     pub node: NodeArgs,
+    /// A runner to dial; may be repeated. Unless --slots says otherwise no job runs on this machine then [env: RUNNER_URL].
+    #[arg(long, value_name = "URL")]
+    pub runner_url: Vec<PeerUrl>,
+    /// File that holds the token that those runners want to be shown.
+    #[arg(long, value_name = "FILE")]
+    pub runner_token_file: Option<PathBuf>,
     /// Where jobs are kept.
     #[arg(long, value_name = "KIND")]
     pub store: Option<StoreKind>,
@@ -57,6 +64,37 @@ pub struct ServeArgs {
     /// File of 32 bytes, the key of secret variables; made in the data folder unless said.
     #[arg(long, value_name = "FILE")]
     pub secret_key_file: Option<PathBuf>,
+}
+
+/// Flags of `runner`.
+#[derive(Debug, Args)]
+pub struct RunnerArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// The coordinator to join; without it the runner waits to be dialled.
+    #[arg(long, value_name = "URL")]
+    pub join: Option<PeerUrl>,
+    /// File that holds the token that lets it join: one with the scope `runner`.
+    #[arg(long, value_name = "FILE")]
+    pub join_token_file: Option<PathBuf>,
+    /// What people call it; the machine's name unless said.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// What jobs may require of it; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<Label>,
+}
+
+impl RunnerArgs {
+    /// The settings that were said.
+    pub fn settings(&self, token_file: Option<&PathBuf>) -> FileConfig {
+        let mut said = self.node.settings(token_file);
+        said.runner.join.clone_from(&self.join);
+        said.runner.join_token_file.clone_from(&self.join_token_file);
+        said.runner.name.clone_from(&self.name);
+        said.runner.labels = (!self.label.is_empty()).then(|| List(self.label.clone()));
+        said
+    }
 }
 
 impl NodeArgs {
@@ -82,6 +120,8 @@ impl ServeArgs {
     /// The settings that were said.
     pub fn settings(&self, token_file: Option<&PathBuf>) -> FileConfig {
         let mut said = self.node.settings(token_file);
+        said.server.runner_urls = (!self.runner_url.is_empty()).then(|| List(self.runner_url.clone()));
+        said.server.runner_token_file.clone_from(&self.runner_token_file);
         said.store.kind = self.store;
         said.store.durability = self.durability;
         said.server.secret_key_file.clone_from(&self.secret_key_file);

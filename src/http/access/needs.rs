@@ -12,6 +12,7 @@ pub(super) fn of(route: Route, method: &Method) -> Scopes {
     const READ: Scopes = Scopes::of(&[Scope::Read]);
     const CANCEL: Scopes = Scopes::of(&[Scope::Cancel]);
     const EXECUTE: Scopes = Scopes::of(&[Scope::Submit, Scope::Runner]);
+    const RUNNER: Scopes = Scopes::of(&[Scope::Runner]);
     const METRICS: Scopes = Scopes::of(&[Scope::Metrics]);
     match route {
         Route::V1Jobs if method == Method::POST => SUBMIT,
@@ -26,6 +27,14 @@ pub(super) fn of(route: Route, method: &Method) -> Scopes {
         Route::V1Runners | Route::V1Runner => ADMIN,
         Route::V1RunnerCordon | Route::V1RunnerDrain | Route::V1RunnerResume => ADMIN,
         Route::V1Pause | Route::V1Resume | Route::V1Tokens | Route::V1Token => ADMIN,
+        Route::NodeRegister
+        | Route::NodeOrders
+        | Route::NodeAnswers
+        | Route::NodeReport
+        | Route::NodeHello
+        | Route::NodeBegin
+        | Route::NodeGive
+        | Route::NodeWatch => RUNNER,
         Route::Health
         | Route::V1Version
         | Route::Livez

@@ -30,7 +30,7 @@ impl Pass {
     pub(super) fn of(access: &Arc<Access>, caller: &Caller) -> Self {
         match &caller.who {
             Who::Holder(token) => Self(Some((Arc::clone(access), Ground::Token(Arc::clone(token))))),
-            Who::Anyone | Who::Operator => Self::plain(access),
+            Who::Anyone | Who::Operator | Who::Node(_) => Self::plain(access),
         }
     }
 

@@ -80,7 +80,7 @@ impl CoordinatorLink {
         if epoch != attempt.epoch || node != self.node {
             return;
         }
-        let why = if incarnation != self.incarnation || given.cmd_no == 0 {
+        let why = if incarnation != self.incarnation || !given.here {
             "the runner was restarted and did not bring it back"
         } else {
             "the runner lost track of it"

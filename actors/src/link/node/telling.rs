@@ -2,21 +2,29 @@
 
 use super::{MAX_FINISHED_PER_REPORT, NodeEffect, NodeLink, NodePhase, Told};
 use crate::link::messages::{
-    Digest, Held, HeldPhase, Inventory, PROTO, Report, ReportReply, StartedNote, Verdict,
+    Assignment, Digest, Draining, Held, HeldPhase, Inventory, PROTO, Report, ReportReply, StartedNote,
+    Verdict,
 };
 
 impl NodeLink {
     /// Takes the answer to a report: what has a verdict is forgotten.
     pub fn on_reply(&mut self, reply: &ReportReply) -> Vec<NodeEffect> {
         self.full_inventory_due |= reply.want_full_inventory;
-        self.returned_told.retain(|(n, _)| *n > reply.n);
+        let memory = &mut self.memory;
+        self.returned_told.retain(|(n, note)| {
+            let answered = *n == reply.n;
+            if answered {
+                memory.returned(note.attempt, reply.n);
+            }
+            !answered
+        });
         let mut effects = Vec::new();
         for (attempt, verdict) in &reply.verdicts {
             if !matches!(self.attempts.get(attempt), Some(NodePhase::Done { .. })) {
                 continue;
             }
             self.attempts.remove(attempt);
-            self.judged.insert(*attempt, reply.n);
+            self.memory.judge(*attempt, reply.n);
             if matches!(verdict, Verdict::Stale | Verdict::Unknown) {
                 effects.push(NodeEffect::Forget(*attempt));
             }
@@ -48,6 +56,7 @@ impl NodeLink {
     /// Whether there is something to tell before the next heartbeat.
     pub fn has_news(&self) -> bool {
         self.full_inventory_due
+            || self.size_news
             || !self.started.is_empty()
             || !self.returned.is_empty()
             || self.attempts.values().any(|phase| matches!(phase, NodePhase::Done { told: Told::No, .. }))
@@ -56,6 +65,7 @@ impl NodeLink {
     /// Makes the next report. What it tells is told once; `on_report_failed` makes it told again.
     pub fn report(&mut self, now: u64) -> Report {
         self.reports += 1;
+        self.size_news = false;
         let inventory = if std::mem::take(&mut self.full_inventory_due) {
             Inventory::Full(self.holdings(now))
         } else {
@@ -74,6 +84,7 @@ impl NodeLink {
         }
         let returned = std::mem::take(&mut self.returned);
         self.returned_told.extend(returned.iter().map(|note| (self.reports, note.clone())));
+        let draining = self.draining();
         let attempts = &self.attempts;
         let started = self.started.drain(..).filter_map(|attempt| match attempts.get(&attempt) {
             Some(NodePhase::Running { started_at }) => {
@@ -88,11 +99,22 @@ impl NodeLink {
             incarnation: self.incarnation,
             n: self.reports,
             cmd_seen: self.cmd_seen,
+            term_seen: self.term_seen,
             usable_slots: self.usable_slots,
+            prefetch: self.prefetch,
+            draining,
             inventory,
             started: started.collect(),
             finished,
             returned,
+        }
+    }
+
+    fn draining(&self) -> Draining {
+        match (self.own_drain, self.ordered_drain) {
+            (true, _) => Draining::Itself,
+            (false, Some(_)) => Draining::Ordered,
+            (false, None) => Draining::No,
         }
     }
 
@@ -104,10 +126,8 @@ impl NodeLink {
             }
             NodePhase::Done { .. } => HeldPhase::Done,
         };
-        let waiting = self
-            .waiting_for_death
-            .values()
-            .map(|next| Held { attempt: next.attempt, phase: HeldPhase::Taken });
+        let taken = |next: &Assignment| Held { attempt: next.attempt, phase: HeldPhase::Taken };
+        let waiting = self.waiting.iter().map(taken);
         self.attempts
             .iter()
             .map(|(attempt, at)| Held { attempt: *attempt, phase: phase(at) })

@@ -2,25 +2,27 @@
 
 use super::*;
 
-fn command(cmd_no: u64, assign: &[AttemptId], cancel: &[AttemptId]) -> Command {
+pub(super) fn command(cmd_no: u64, assign: &[AttemptId], cancel: &[AttemptId]) -> Command {
     Command {
         proto: PROTO,
+        cluster: cluster(),
         term: Term(1),
         incarnation: LIFE,
         cmd_no,
         assign: assign.iter().map(|attempt| assignment(*attempt)).collect(),
         cancel: cancel.iter().map(|attempt| CancelOrder { attempt: *attempt, grace_ms: 0 }).collect(),
-        drain: false,
+        retract: Vec::new(),
+        draining: None,
         answered_n: 0,
     }
 }
 
 /// Acts on a command and says which attempts are to be started, and which to be killed.
-fn obey(node: &mut NodeLink, command: Command) -> (Vec<AttemptId>, Vec<AttemptId>) {
+pub(super) fn obey(node: &mut NodeLink, command: Command) -> (Vec<AttemptId>, Vec<AttemptId>) {
     sorted(node.on_command(0, command).expect("it is of this life"))
 }
 
-fn sorted(effects: Vec<NodeEffect>) -> (Vec<AttemptId>, Vec<AttemptId>) {
+pub(super) fn sorted(effects: Vec<NodeEffect>) -> (Vec<AttemptId>, Vec<AttemptId>) {
     let (mut start, mut kill) = (Vec::new(), Vec::new());
     for effect in effects {
         match effect {
@@ -32,7 +34,7 @@ fn sorted(effects: Vec<NodeEffect>) -> (Vec<AttemptId>, Vec<AttemptId>) {
     (start, kill)
 }
 
-fn returned(report: &Report) -> Vec<AttemptId> {
+pub(super) fn returned(report: &Report) -> Vec<AttemptId> {
     report.returned.iter().map(|note| note.attempt).collect()
 }
 
@@ -120,7 +122,7 @@ fn an_attempt_that_waits_starts_when_the_earlier_one_could_not() {
     let (old, new) = (attempt(1, 1), attempt(1, 2));
     obey(&mut node, command(1, &[old], &[]));
     obey(&mut node, command(2, &[new], &[]));
-    let effects = node.on_not_started(0, old, "no keeper was free".into());
+    let effects = node.on_not_started(old, "no keeper was free".into());
     assert_eq!(sorted(effects), (vec![new], vec![]));
 }
 

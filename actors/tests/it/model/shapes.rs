@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use callboard_actors::link::{
-    Assignment, CancelOrder, Command, Digest, Held, HeldPhase, Inventory, Report, ReturnedNote, StartedNote,
+    Assignment, CancelOrder, Command, Digest, DrainOrder, Draining, Held, HeldPhase, Inventory, Report,
+    ReturnedNote, StartedNote,
 };
 use callboard_actors::model::Limits;
 use callboard_actors::model::{
@@ -226,15 +227,20 @@ fn report() -> impl Strategy<Value = Report> {
     let returned = (attempt(), ".*").prop_map(|(attempt, why)| ReturnedNote { attempt, why });
     let lists = (vec(started, 0..3), vec(result(), 0..3), vec(returned, 0..3));
     let names = (any::<[u8; 16]>(), any::<[u8; 16]>());
-    (names, any::<(u16, u64, u64, u64, u32)>(), inventory(), lists).prop_map(
-        |((cluster, node), (proto, incarnation, n, cmd_seen, usable_slots), inventory, lists)| Report {
+    let draining = prop_oneof![Just(Draining::No), Just(Draining::Ordered), Just(Draining::Itself)];
+    let size = (any::<(u64, u32, u32)>(), draining);
+    (names, any::<(u16, u64, u64, u64)>(), size, inventory(), lists).prop_map(
+        |((cluster, node), (proto, incarnation, n, cmd_seen), (size, draining), inventory, lists)| Report {
             proto,
             cluster: ClusterId::from_bytes(cluster),
             node: NodeId::from_bytes(node),
             incarnation: Incarnation(incarnation),
             n,
             cmd_seen,
-            usable_slots,
+            term_seen: Term(size.0),
+            usable_slots: size.1,
+            prefetch: size.2,
+            draining,
             inventory,
             started: lists.0,
             finished: lists.1,
@@ -248,17 +254,22 @@ fn command() -> impl Strategy<Value = Command> {
         Assignment { attempt, spec: Arc::new(spec), started_before }
     });
     let order = (attempt(), any::<u64>()).prop_map(|(attempt, grace_ms)| CancelOrder { attempt, grace_ms });
-    let numbers = any::<(u16, u64, u64, u64, bool, u64)>();
-    (numbers, vec(assignment, 0..3), vec(order, 0..3)).prop_map(
-        |((proto, term, incarnation, cmd_no, drain, answered_n), assign, cancel)| Command {
-            proto,
-            term: Term(term),
-            incarnation: Incarnation(incarnation),
-            cmd_no,
-            assign,
-            cancel,
-            drain,
-            answered_n,
+    let numbers = (any::<(u16, u64, u64, u64, u64)>(), any::<[u8; 16]>(), any::<Option<Option<u64>>>());
+    let orders = (vec(assignment, 0..3), vec(order, 0..3), vec(attempt(), 0..3));
+    (numbers, orders).prop_map(
+        |(((proto, term, incarnation, cmd_no, answered_n), cluster, drain), (assign, cancel, retract))| {
+            Command {
+                proto,
+                cluster: ClusterId::from_bytes(cluster),
+                term: Term(term),
+                incarnation: Incarnation(incarnation),
+                cmd_no,
+                assign,
+                cancel,
+                retract,
+                draining: drain.map(|deadline_ms| DrainOrder { deadline_ms }),
+                answered_n,
+            }
         },
     )
 }

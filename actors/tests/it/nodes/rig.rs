@@ -159,7 +159,7 @@ impl Site {
             vault: Vault::shared(KeySource::Ephemeral, &board),
             events,
             spool: None,
-            report: self.coordinator.clone().recipient(),
+            results: None,
             heartbeat_ms: 100,
             meter: Arc::new(Meter::default()),
         };
@@ -176,7 +176,13 @@ impl Site {
         };
         let register = RegisterRunner { handle, spec: Arc::new(spec) };
         let registration = self.coordinator.send(register).await.expect(SAID).expect("it registers");
-        runner.send(BeginReporting { registration }).await.expect(SAID);
+        let report = self.coordinator.clone().recipient();
+        let begin = BeginReporting { registration, report, max_reports: 1, is_far: false };
+        runner.send(begin).await.expect(SAID).expect("it works for nobody else");
+        until(|| async {
+            self.runner(node).await.is_some_and(|it| it.incarnation == registration.incarnation)
+        })
+        .await;
         runner
     }
 

@@ -85,7 +85,7 @@ impl SimNode {
     pub fn change_slots(&mut self, slots: u32) {
         self.slots = slots;
         if let Some(link) = &mut self.link {
-            link.set_usable_slots(slots);
+            let _ = link.set_usable_slots(slots);
         }
     }
 
@@ -252,7 +252,7 @@ impl SimNode {
         }
         self.executors.remove(&attempt);
         let Some(link) = &mut self.link else { return };
-        let effects = link.on_not_started(env.now, attempt, "no keeper was free".into());
+        let effects = link.on_not_started(attempt, "no keeper was free".into());
         self.perform(env, effects);
     }
 
@@ -303,6 +303,7 @@ fn forget_judged(link: &mut NodeLink, now: u64, command: &mut Command) {
         answered_n: u64::MAX,
         ..command.clone()
     };
+    command.answered_n = u64::MAX;
     // What refuses this refuses the command itself too.
     let _ = link.on_command(now, forget);
 }

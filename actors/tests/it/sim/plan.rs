@@ -53,6 +53,7 @@ impl Plan {
                 suspect_ms: 1_200,
                 unreachable_ms: 2_500,
                 lost_ms: rng.pick(&[2_500, 6_000]),
+                ..LivenessTimers::test()
             },
             drop_percent: rng.pick(&[0, 0, 2, 10, 35]),
             duplicate_percent: rng.pick(&[0, 0, 10, 40]),

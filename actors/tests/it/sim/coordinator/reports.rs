@@ -113,6 +113,7 @@ impl Coordinator {
             }
             LinkEffect::KillStale(attempt) => self.say(env, Speech::Kill { node, attempt, grace_ms: 0 }),
             LinkEffect::Capacity { usable_slots } => self.nodes[node].usable_slots = usable_slots,
+            LinkEffect::Restate => {}
         }
     }
 

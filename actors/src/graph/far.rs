@@ -1,0 +1,186 @@
+//! Ties the actors that speak with other machines: those of a coordinator to its far nodes, those of a node to
+//! coordinators elsewhere. Which of them there are is what the builder says.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use actix::{Actor, Addr};
+
+use super::StartError;
+use crate::coordinator::Coordinator;
+use crate::model::{NodeId, Pulses, RoomBoard, RunnerSpec};
+use crate::protocol::gateway::{Introduce, Introduction, NodeDoors, NodeTokens};
+use crate::protocol::metrics::Shutdown;
+use crate::protocol::{DeathGuard, NodeGateway, NodePort, RunnerHandle};
+use crate::runner::Runner;
+use crate::runner_proxy::dial::{self, Dial};
+use crate::runner_proxy::{Reception, ReceptionSetup};
+use crate::secret::Vault;
+use crate::spool::results::ResultLog;
+use crate::uplink::{JoinTarget, NodeSide, Port, Uplink};
+
+/// A node that a coordinator dials.
+#[derive(Clone)]
+pub struct DialTarget {
+    /// Where it is.
+    pub url: String,
+    /// What it wants to be shown.
+    pub token: Option<String>,
+}
+
+impl std::fmt::Debug for DialTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DialTarget").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// Whom a platform speaks with on other machines.
+#[derive(Clone, Debug, Default)]
+pub struct Peers {
+    /// Nodes that it dials.
+    pub dials: Vec<DialTarget>,
+    /// Coordinators that its own node joins.
+    pub joins: Vec<JoinTarget>,
+    /// Whether coordinators may dial its own node.
+    pub is_dialled: bool,
+    /// Where its own node keeps results until coordinators elsewhere have them; without one they are in memory only.
+    pub results_dir: Option<PathBuf>,
+}
+
+impl Peers {
+    /// Whether its own node works for coordinators elsewhere.
+    pub fn works_afar(&self) -> bool {
+        self.is_dialled || !self.joins.is_empty()
+    }
+
+    /// The log of results, opened off this thread; none where none is needed.
+    pub(super) async fn open_results(&self) -> Result<Option<ResultLog>, StartError> {
+        let Some(dir) = self.results_dir.clone().filter(|_| self.works_afar()) else {
+            return Ok(None);
+        };
+        let opened = tokio::task::spawn_blocking(move || ResultLog::open(&dir)).await;
+        Ok(Some(opened.map_err(|_| StartError::Died)??))
+    }
+}
+
+/// What the local node says of itself.
+#[derive(Debug)]
+struct Local {
+    node: NodeId,
+    spec: RunnerSpec,
+    rooms: Arc<RoomBoard>,
+}
+
+impl Introduce for Local {
+    fn introduction(&self) -> Introduction {
+        let (rooms, policy) = (self.rooms.read(), self.rooms.policy().clone());
+        Introduction { node: self.node, spec: self.spec.clone(), rooms, policy }
+    }
+}
+
+/// The tokens of nodes, made with the platform's key.
+#[derive(Debug)]
+struct Tokens(Arc<Vault>);
+
+impl NodeTokens for Tokens {
+    fn token_of(&self, node: NodeId) -> Option<String> {
+        self.0.node_token(node)
+    }
+
+    fn node_of(&self, token: &str) -> Option<NodeId> {
+        self.0.node_of_token(token)
+    }
+}
+
+/// The local node, as the graph knows it.
+pub(super) struct LocalNode<'a> {
+    pub runner: &'a Addr<Runner>,
+    pub handle: RunnerHandle,
+    pub spec: RunnerSpec,
+    pub vault: Arc<Vault>,
+    pub heartbeat_ms: u64,
+}
+
+/// The actors.
+pub(super) struct Far {
+    reception: Addr<Reception>,
+    uplinks: Vec<Addr<Uplink>>,
+    port: Option<Addr<Port>>,
+}
+
+impl Far {
+    /// Starts them, and opens their doors.
+    pub fn start(
+        peers: Peers,
+        local: LocalNode<'_>,
+        coordinator: &Addr<Coordinator>,
+        guard: impl Fn(&'static str) -> DeathGuard,
+    ) -> (Self, NodeDoors) {
+        let pulses = Arc::new(Pulses::default());
+        let setup = ReceptionSetup {
+            register: coordinator.clone().recipient(),
+            vault: Arc::clone(&local.vault),
+            pulses: Arc::clone(&pulses),
+        };
+        let reception = Reception::new(setup, guard("reception")).start();
+        let gateway = NodeGateway {
+            admit: reception.clone().recipient(),
+            orders: reception.clone().recipient(),
+            answers: reception.clone().recipient(),
+            report: coordinator.clone().recipient(),
+            pulses,
+            heartbeat_ms: local.heartbeat_ms,
+            tokens: Arc::new(Tokens(Arc::clone(&local.vault))),
+        };
+        for target in peers.dials {
+            let dial = Dial {
+                url: target.url,
+                token: target.token,
+                heartbeat_ms: local.heartbeat_ms,
+                admit: gateway.admit.clone(),
+                orders: gateway.orders.clone(),
+                answers: gateway.answers.clone(),
+                report: gateway.report.clone(),
+                pulses: Arc::clone(&gateway.pulses),
+            };
+            actix::spawn(dial::keep(dial));
+        }
+        let introduction: Arc<dyn Introduce> = Arc::new(Local {
+            node: local.handle.id,
+            spec: local.spec,
+            rooms: Arc::clone(&local.handle.rooms),
+        });
+        let side = NodeSide {
+            introduction: Arc::clone(&introduction),
+            runner: local.handle,
+            begin: local.runner.clone().recipient(),
+            vault: local.vault,
+        };
+        let join = |target| Uplink::new(side.clone(), target, guard("uplink")).start();
+        let uplinks = peers.joins.into_iter().map(join).collect();
+        let port = peers.is_dialled.then(|| Port::new(side.clone(), guard("port")).start());
+        let door = port.as_ref().map(|port| NodePort {
+            introduction,
+            begin: port.clone().recipient(),
+            orders: port.clone().recipient(),
+            watch: port.clone().recipient(),
+        });
+        (Self { reception, uplinks, port }, NodeDoors { gateway, port: door })
+    }
+
+    /// The node has told its coordinators everything: it speaks with them no more.
+    pub async fn leave(&self, shutdown: Shutdown) {
+        for uplink in &self.uplinks {
+            // One that is gone has nothing left to stop.
+            let _ = uplink.send(shutdown).await;
+        }
+        if let Some(port) = &self.port {
+            let _ = port.send(shutdown).await;
+        }
+    }
+
+    /// Far nodes are given nothing more. What they run goes on.
+    pub async fn close(&self, shutdown: Shutdown) {
+        let _ = self.reception.send(shutdown).await;
+    }
+}

@@ -1,0 +1,137 @@
+//! Results of a node that is elsewhere: on its disk before they are told, off it once they have their verdict. A disk
+//! that fails holds no result back. It refuses to know how they are stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, WrapFuture, fut};
+
+use super::Runner;
+use super::bond::Bond;
+use crate::clock;
+use crate::link::{NodeLink, ReportReply};
+use crate::model::{AttemptResult, Term};
+use crate::protocol::runner::{BeginReporting, Occupied, Registration};
+use crate::spool::results::{Joined, ResultLogError};
+
+/// Least time between two warnings that results are not kept.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
+
+impl Runner {
+    /// Lets the link have results when they are on disk, so that a slot is free and a result is told only then, or when
+    /// the disk has failed.
+    pub(super) fn keep(&mut self, now: u64, results: Vec<AttemptResult>, ctx: &mut Context<Self>) {
+        // What was given by the coordinator beside this Runner is kept in its records.
+        let (far, near): (Vec<_>, Vec<_>) = results
+            .into_iter()
+            .partition(|result| self.bonds.holder(result.attempt).is_some_and(|bond| bond.is_far));
+        self.settle(now, near, ctx);
+        let log = self.setup.results.as_ref().filter(|_| !far.is_empty());
+        let Some(log) = log else {
+            return self.settle(now, far, ctx);
+        };
+        let results = Arc::new(far);
+        let stored = log.append(Arc::clone(&results));
+        ctx.spawn(stored.into_actor(self).map(move |stored, runner, ctx| {
+            if let Err(error) = stored.unwrap_or(Err(ResultLogError::Closed)) {
+                runner.setup.meter.results_unkept.add(results.len() as u64);
+                runner.warn_unkept(&error);
+            }
+            let results = Arc::try_unwrap(results).unwrap_or_else(|shared| (*shared).clone());
+            runner.settle(now, results, ctx);
+            runner.share_slots(ctx);
+            runner.tell(ctx);
+        }));
+    }
+
+    fn settle(&mut self, now: u64, results: Vec<AttemptResult>, ctx: &mut Context<Self>) {
+        for result in results {
+            if let Some(bond) = self.bonds.holder(result.attempt) {
+                let effects = bond.link.on_finished(now, result);
+                self.perform(effects, ctx);
+            }
+        }
+    }
+
+    /// These have their verdict.
+    pub(super) fn judged(&self, reply: &ReportReply) {
+        if let Some(log) = &self.setup.results {
+            log.judged(reply.verdicts.iter().map(|(attempt, _)| *attempt).collect());
+        }
+    }
+
+    /// A command of this term was obeyed.
+    pub(super) fn see_term(&self, term: Term) {
+        if let Some(log) = &self.setup.results {
+            log.see_term(term);
+        }
+    }
+
+    /// Slots that can be used: none while the node drains, or while results find no room on the disk.
+    pub(super) fn usable_slots(&self) -> u32 {
+        let is_full = self.setup.results.as_ref().is_some_and(|log| log.is_full());
+        if is_full || self.draining { 0 } else { self.setup.executor.usable_slots() }
+    }
+
+    fn warn_unkept(&mut self, error: &ResultLogError) {
+        if self.warned.is_none_or(|warned| warned.elapsed() >= BETWEEN_WARNINGS) {
+            self.warned = Some(clock::moment());
+            log::warn!(
+                "results are told without being on this node's disk, and a crash would lose them: {error}"
+            );
+        }
+    }
+
+    fn begin(&mut self, message: BeginReporting, found: Vec<AttemptResult>, ctx: &mut Context<Self>) {
+        let BeginReporting { registration, report, max_reports, is_far } = message;
+        let Registration { cluster, incarnation, term } = registration;
+        match self.bonds.of(cluster) {
+            Some(bond) => {
+                bond.link.rejoin(incarnation, term);
+                (bond.report, bond.max_reports, bond.in_flight) = (report, max_reports, 0);
+            }
+            None => {
+                let now = self.now();
+                let link = NodeLink::new(cluster, self.setup.node, incarnation, term, 0);
+                let link = link.with_results(now, found);
+                self.bonds.add(Bond { cluster, link, report, max_reports, is_far, in_flight: 0 });
+            }
+        }
+        self.share_slots(ctx);
+        self.report(cluster, ctx);
+    }
+}
+
+impl Handler<BeginReporting> for Runner {
+    type Result = ResponseActFuture<Self, Result<(), Occupied>>;
+
+    fn handle(&mut self, message: BeginReporting, ctx: &mut Context<Self>) -> Self::Result {
+        let registration = message.registration;
+        if message.is_far
+            && let Err(occupied) = self.bonds.make_way(registration.cluster)
+        {
+            return Box::pin(fut::ready(Err(occupied)));
+        }
+        let Some(log) = self.setup.results.as_ref().filter(|_| message.is_far) else {
+            self.begin(message, Vec::new(), ctx);
+            return Box::pin(fut::ready(Ok(())));
+        };
+        let joined = log.join(registration.cluster, registration.term);
+        Box::pin(joined.into_actor(self).map(move |joined, runner, ctx| {
+            let joined = joined.unwrap_or(Err(ResultLogError::Closed)).unwrap_or_else(|error| {
+                runner.warn_unkept(&error);
+                Joined { results: Vec::new(), term: registration.term }
+            });
+            if joined.term > registration.term {
+                log::error!(
+                    "the coordinator's term {} is lower than {}, which this node has obeyed: unless an older records' \
+                     backup was restored it is a coordinator that was replaced, and its commands are refused",
+                    registration.term, joined.term
+                );
+            }
+            let registration = Registration { term: joined.term, ..registration };
+            runner.begin(BeginReporting { registration, ..message }, joined.results, ctx);
+            Ok(())
+        }))
+    }
+}

@@ -1,0 +1,185 @@
+//! The node's half of conversations that coordinators begin: it keeps reports until they are asked for, and hands orders
+//! to the Runner. It dials nobody.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, ResponseFuture, WrapFuture,
+};
+use tokio::sync::oneshot;
+
+use super::{NodeSide, perform};
+use crate::link::{Report, ReportRefusal, ReportReply};
+use crate::model::ClusterId;
+use crate::protocol::DeathGuard;
+use crate::protocol::gateway::{BeginLife, GiveOrders, MAX_HOLD_MS, NodeRefusal, WatchReports};
+use crate::protocol::metrics::Shutdown;
+use crate::protocol::orders::Answer;
+use crate::protocol::runner::{BeginReporting, Occupied, Registration, RunnerReport};
+
+/// Reports that may wait for one coordinator: the Runner makes the next only when the last one has its answer.
+const MAX_REPORTS: u32 = 1;
+
+type ReportAnswer = Result<ReportReply, ReportRefusal>;
+
+/// What one coordinator is told.
+struct Told {
+    registration: Registration,
+    waiting: VecDeque<(Report, oneshot::Sender<ReportAnswer>)>,
+    /// Whom the answer to the report that was handed out is for.
+    out: Option<oneshot::Sender<ReportAnswer>>,
+    held: Option<(u64, oneshot::Sender<Option<Report>>)>,
+}
+
+impl Told {
+    fn of(registration: Registration) -> Self {
+        Self { registration, waiting: VecDeque::new(), out: None, held: None }
+    }
+
+    fn take(&mut self) -> Option<Report> {
+        let (report, sender) = self.waiting.pop_front()?;
+        self.out = Some(sender);
+        Some(report)
+    }
+}
+
+/// The actor.
+pub struct Port {
+    side: NodeSide,
+    told: HashMap<ClusterId, Told>,
+    holds: u64,
+    stopping: bool,
+    guard: DeathGuard,
+}
+
+impl std::fmt::Debug for Port {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Port").field("coordinators", &self.told.len()).finish_non_exhaustive()
+    }
+}
+
+impl Port {
+    /// One that no coordinator has dialled yet.
+    pub fn new(side: NodeSide, guard: DeathGuard) -> Self {
+        Self { side, told: HashMap::new(), holds: 0, stopping: false, guard }
+    }
+
+    fn told(&mut self, registration: Registration) -> Result<&mut Told, NodeRefusal> {
+        if self.stopping && self.told.is_empty() {
+            return Err(NodeRefusal::Stopping);
+        }
+        let told = self.told.get_mut(&registration.cluster).ok_or(NodeRefusal::NotRegistered)?;
+        if told.registration == registration { Ok(told) } else { Err(NodeRefusal::Superseded) }
+    }
+}
+
+impl Actor for Port {
+    type Context = Context<Self>;
+}
+
+impl Handler<BeginLife> for Port {
+    type Result = ResponseActFuture<Self, Result<(), Occupied>>;
+
+    fn handle(&mut self, message: BeginLife, ctx: &mut Context<Self>) -> Self::Result {
+        let registration = message.registration;
+        // What was under way in the life before has no answer, and is told again in this one.
+        self.told.insert(registration.cluster, Told::of(registration));
+        let (report, max_reports) = (ctx.address().recipient(), MAX_REPORTS);
+        let begin = BeginReporting { registration, report, max_reports, is_far: true };
+        let begun = self.side.begin.send(begin);
+        Box::pin(begun.into_actor(self).map(move |begun, port, _| {
+            // A Runner that is gone has no life to begin; the next request finds that out.
+            let begun = begun.unwrap_or(Ok(()));
+            match begun {
+                Ok(()) => port.told.retain(|cluster, _| *cluster == registration.cluster),
+                Err(_) => _ = port.told.remove(&registration.cluster),
+            }
+            begun
+        }))
+    }
+}
+
+impl Handler<GiveOrders> for Port {
+    type Result = ResponseFuture<Result<Vec<Answer>, NodeRefusal>>;
+
+    fn handle(&mut self, message: GiveOrders, _: &mut Context<Self>) -> Self::Result {
+        let GiveOrders { registration, orders } = message;
+        if let Err(refusal) = self.told(registration) {
+            return Box::pin(async move { Err(refusal) });
+        }
+        let (runner, vault) = (self.side.runner.clone(), self.side.vault.clone());
+        Box::pin(async move {
+            let mut answers = Vec::with_capacity(orders.len());
+            for order in orders {
+                answers.push(perform::perform(&runner, &vault, order).await);
+            }
+            Ok(answers)
+        })
+    }
+}
+
+impl Handler<RunnerReport> for Port {
+    type Result = ResponseFuture<ReportAnswer>;
+
+    fn handle(&mut self, message: RunnerReport, _: &mut Context<Self>) -> Self::Result {
+        let report = message.report;
+        let told = self.told.get_mut(&report.cluster);
+        let Some(told) = told.filter(|told| told.registration.incarnation == report.incarnation) else {
+            return Box::pin(async { Err(ReportRefusal::NotRegistered) });
+        };
+        let (sender, answer) = oneshot::channel();
+        told.waiting.push_back((report, sender));
+        if let Some((_, held)) = told.held.take()
+            && let Some(report) = told.take()
+            && held.send(Some(report)).is_err()
+        {
+            // Whoever waited is gone: this report is lost, which is told like a lost answer.
+            told.out = None;
+        }
+        Box::pin(async { answer.await.unwrap_or(Err(ReportRefusal::NotNow)) })
+    }
+}
+
+impl Handler<WatchReports> for Port {
+    type Result = ResponseFuture<Result<Option<Report>, NodeRefusal>>;
+
+    fn handle(&mut self, message: WatchReports, ctx: &mut Context<Self>) -> Self::Result {
+        let WatchReports { registration, answer, hold_ms } = message;
+        self.holds += 1;
+        let number = self.holds;
+        let told = match self.told(registration) {
+            Ok(told) => told,
+            Err(refusal) => return Box::pin(async move { Err(refusal) }),
+        };
+        if let Some(sender) = told.out.take() {
+            // Without an answer the last report, or its answer, was lost on its way.
+            let _ = sender.send(answer.unwrap_or(Err(ReportRefusal::NotNow)));
+        }
+        if let Some(report) = told.take() {
+            return Box::pin(async { Ok(Some(report)) });
+        }
+        let (sender, report) = oneshot::channel();
+        // An earlier watch is dropped with it: nobody waits for that any more.
+        told.held = Some((number, sender));
+        let hold = Duration::from_millis(hold_ms.min(MAX_HOLD_MS));
+        ctx.run_later(hold, move |port, _| {
+            for told in port.told.values_mut() {
+                if let Some((_, held)) = told.held.take_if(|(held, _)| *held == number) {
+                    let _ = held.send(None);
+                }
+            }
+        });
+        Box::pin(async { report.await.map_err(|_| NodeRefusal::Superseded) })
+    }
+}
+
+impl Handler<Shutdown> for Port {
+    type Result = ();
+
+    fn handle(&mut self, _: Shutdown, _: &mut Context<Self>) {
+        self.stopping = true;
+        self.told.drain().for_each(|(_, told)| drop(told.held.map(|(_, held)| held.send(None))));
+        self.guard.disarm();
+    }
+}
