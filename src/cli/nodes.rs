@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// What a table of nodes has.
 const NODES: &[Column<RunnerBody>] = &[
-    Column::new("name", "NAME", |node: &RunnerBody| Cell::Text(node.name.clone())).id(),
+    Column::new("name", "NAME", |node: &RunnerBody| Cell::Text(node.name.clone())),
     Column::new("state", "STATE", |node: &RunnerBody| Cell::Word(node.state.clone())).machine(),
     Column::new("eligibility", "WORK", |node: &RunnerBody| Cell::Word(node.eligibility.clone())).machine(),
     Column::new("status", "STATUS", |node: &RunnerBody| Cell::Word(status(node))).people(),
@@ -137,7 +137,7 @@ struct Removed {
 }
 
 const REMOVED: &[Column<Removed>] = &[
-    Column::new("name", "NAME", |gone: &Removed| Cell::Text(gone.name.clone())).id(),
+    Column::new("name", "NAME", |gone: &Removed| Cell::Text(gone.name.clone())),
     Column::new("removed", "REMOVED", |gone: &Removed| Cell::Flag(gone.removed)),
 ];
 

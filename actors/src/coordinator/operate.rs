@@ -22,6 +22,9 @@ use crate::protocol::operate::{ChangeRunner, ChangeRunnerError, RunnerChange};
 use crate::protocol::scheduling::{ForgetNode, SetEligibility};
 use crate::store::{OpResult, StoreOp};
 
+/// How long a lost node is remembered, in milliseconds: a day. What operators have said of it stays in the records.
+pub const LOST_NODE_KEPT_MS: u64 = 24 * 3_600_000;
+
 /// How an attempt ended that its node's drain ended, in a job's history.
 const DRAINED: &str = "drained";
 
@@ -89,7 +92,7 @@ impl Coordinator {
             log::info!(node:% = id, name = node.spec.name.as_str(), eligibility = eligibility.as_str(); "a runner was changed");
             node.link.set_drain(drain_order(&eligibility));
             node.eligibility = eligibility.clone();
-            node.conduct = Conduct::default();
+            node.conduct.failures = 0;
             // Bounded: one per request of an operator, and those are bounded by permits; and one per trip of the breaker.
             self.peers.eligibility.do_send(SetEligibility { node: id, eligibility: eligibility.clone() });
         }
@@ -114,6 +117,22 @@ impl Coordinator {
         });
         // An operator who is gone needs no answer.
         let _ = reply.send(answer);
+    }
+
+    /// Forgets nodes that were given up long ago: where nodes come and go, most never come back.
+    pub(super) fn forget_lost(&mut self) {
+        let now_ms = clock::uptime_ms();
+        let is_old = |node: &Node| {
+            let silent_ms = now_ms.saturating_sub(node.handle.pulse.last_ms());
+            !node.announced && silent_ms > LOST_NODE_KEPT_MS && node.link.given().next().is_none()
+        };
+        let old: Vec<NodeId> =
+            self.nodes.iter().filter(|(_, node)| is_old(node)).map(|(id, _)| *id).collect();
+        for id in old {
+            self.nodes.remove(&id);
+            // Bounded: one per node that was registered.
+            self.peers.forget.do_send(ForgetNode { node: id });
+        }
     }
 
     /// Ends what drained nodes still run after their deadlines.

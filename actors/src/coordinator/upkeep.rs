@@ -15,6 +15,8 @@ use crate::store::StoreOp;
 const STORE_STARTS: Duration = Duration::from_secs(1);
 /// How often drains are looked at whose deadline may have passed.
 const END_DRAINED: Duration = Duration::from_secs(1);
+/// How often it is looked for nodes that were given up long ago.
+const FORGET_LOST: Duration = Duration::from_secs(60);
 /// How often the store is measured.
 const MEASURE: Duration = Duration::from_secs(5);
 /// How soon after the start old jobs are looked for: limits may have changed, and nodes must be here to lose output.
@@ -30,6 +32,7 @@ impl Coordinator {
         ctx.run_interval(MEASURE, |coordinator, ctx| coordinator.measure(ctx));
         ctx.run_later(FIRST_PRUNE, |coordinator, ctx| coordinator.prune(ctx));
         ctx.run_interval(PRUNE, |coordinator, ctx| coordinator.prune(ctx));
+        ctx.run_interval(FORGET_LOST, |coordinator, _| coordinator.forget_lost());
     }
 
     fn store_starts(&mut self, ctx: &mut Context<Self>) {

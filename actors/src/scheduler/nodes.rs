@@ -36,9 +36,9 @@ impl Node {
             && self.room.free() > 0
     }
 
-    /// Whether it may have room for a job, now or later.
+    /// Whether it may have room for a job, now or later: whoever keeps it from work may let it.
     pub fn may_open(&self) -> bool {
-        self.health != NodeHealth::Lost && self.room.usable > 0
+        self.health != NodeHealth::Lost && (self.room.usable > 0 || !self.eligibility.is_eligible())
     }
 
     /// What `now` (as judged from its silence) makes of it. One that was given up, or whose jobs are unknown, comes back

@@ -27,6 +27,13 @@ pub struct RunnerSummary {
     pub taken: u32,
 }
 
+impl RunnerSummary {
+    /// Whether it can be given jobs, or could but for whoever keeps it from work: an operator's will is no failure.
+    pub fn is_usable(&self) -> bool {
+        self.state == "ready" && (self.usable_slots > 0 || !self.eligibility.is_eligible())
+    }
+}
+
 /// What a health check learns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
@@ -47,7 +54,7 @@ pub struct Health {
 impl Health {
     /// Whether new jobs would be accepted, and started as soon as the queue is not paused.
     pub fn is_ready(&self) -> bool {
-        let usable = self.runners.iter().any(|runner| runner.state == "ready" && runner.usable_slots > 0);
+        let usable = self.runners.iter().any(RunnerSummary::is_usable);
         self.alive && self.store_ok && !self.draining && usable && !self.lacks_isolation
     }
 }
