@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use callboard_actors::link::LivenessTimers;
 use callboard_actors::model::{AdmissionRules, AllowedMount, Isolation, Limits, Tier};
+use callboard_actors::policy::placement::PlacementRule;
 
 mod admission;
 mod check;
@@ -86,6 +87,8 @@ pub struct NodeConfig {
     pub store: StoreSettings,
     /// How jobs are run.
     pub runner: RunnerSettings,
+    /// By which rule it chooses a node for a job.
+    pub placement: PlacementRule,
     /// How it logs.
     pub log: LogSettings,
     /// Failed authentications of one address within a minute after which it is not heard; 0 hears everybody.

@@ -242,6 +242,7 @@ fn builder(config: &NodeConfig, run_as: Option<RunAs>, default_cwd: PathBuf) -> 
         limits: limits.clone(),
         timers: config.timers,
         rules: config.admission.clone(),
+        placement: config.placement,
         job_uid: run_as.map_or(builder.job_uid, |user| user.uid),
         ..builder
     })

@@ -23,6 +23,7 @@ use crate::exec::{BaseEnv, ExecEvents, Executor, ProcessConfig, ProcessError, Pr
 use crate::link::{LivenessTimers, TimerError};
 use crate::model::meter::Meter;
 use crate::model::{AdmissionRules, HealthBoard, Limits, NodeId, RunnerSpec, StoreSummary};
+use crate::policy::placement::PlacementRule;
 use crate::protocol::platform::PlatformFacts;
 use crate::protocol::runner::{BeginReporting, Occupied, RegisterError, RegisterRunner};
 use crate::protocol::{DeathGuard, PlatformHandle, RunnerHandle};
@@ -104,6 +105,8 @@ pub struct Builder {
     pub limits: Limits,
     /// Which jobs may be taken in; all of them unless told otherwise.
     pub rules: AdmissionRules,
+    /// By which rule a node is chosen for a job.
+    pub placement: PlacementRule,
     /// The timers of silence.
     pub timers: LivenessTimers,
     /// The user id that jobs run as.
@@ -182,6 +185,7 @@ impl Builder {
             secret_key: KeySource::Ephemeral,
             limits: Limits::default(),
             rules: AdmissionRules::default(),
+            placement: PlacementRule::default(),
             timers: LivenessTimers::default(),
             job_uid: rustix::process::geteuid().as_raw(),
             peers: Peers::default(),
@@ -301,7 +305,8 @@ async fn assemble(
     let (coordinator, scheduler) = (coordinator_ctx.address(), scheduler_ctx.address());
     let hearers = Hearers::start(&builder.meter, guard)?;
     let peers = ties::scheduler_peers(&coordinator, &hearers);
-    scheduler_ctx.run(Scheduler::new(peers, builder.timers, false, guard("scheduler")));
+    let scheduler_actor = Scheduler::new(peers, builder.timers, false, guard("scheduler"));
+    scheduler_ctx.run(scheduler_actor.by_rule(builder.placement));
     let setup = CoordinatorSetup {
         store: builder.store,
         limits: builder.limits,

@@ -81,6 +81,7 @@ pub(super) fn resolve(
             durability: told.store.durability.unwrap_or(Durability::Full),
         },
         runner,
+        placement: told.scheduler.placement.map(|placement| placement.0).unwrap_or_default(),
         log: LogSettings {
             format: told.log.format.unwrap_or(LogFormat::Text),
             level: told.log.level.unwrap_or(LogFilter(vec![(None, log::LevelFilter::Info)])),

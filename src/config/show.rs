@@ -153,6 +153,7 @@ fn value(config: &NodeConfig, section: &str, key: &str) -> Option<Value> {
         }
         ("runner", "join") => json!(config.runner.join),
         ("runner", "join_token_file") => shown(&config.runner.join_token_file),
+        ("scheduler", "placement") => json!(config.placement.as_str()),
         ("log", "format") => json!(config.log.format.as_str()),
         ("log", "level") => json!(levels(&config.log.level)),
         ("auth", "failures_per_minute") => json!(config.auth_failures_per_minute),

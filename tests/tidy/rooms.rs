@@ -31,7 +31,7 @@ const LIBRARY_ROOMS: &[Row] = &[
     ("uplink", &["model", "protocol", "wire", "link", "secret", "courier"]),
     ("metrics", &["model", "protocol"]),
     ("events", &["protocol"]),
-    ("testing", &["model", "protocol", "exec", "link"]),
+    ("testing", &["model", "protocol", "exec"]),
     ("graph", &[]),
 ];
 

@@ -23,6 +23,8 @@ fn needed(route: Route, method: &str) -> &'static [&'static str] {
         ("/v1/jobs/{id}", "DELETE") | ("/v1/jobs/{id}/cancel", _) => &["cancel"],
         ("/metrics", _) => &["metrics"],
         ("/v1/queue/pause" | "/v1/queue/resume" | "/v1/tokens" | "/v1/tokens/{id}", _) => &[],
+        ("/v1/runners" | "/v1/runners/{id}", _) => &[],
+        ("/v1/runners/{id}/cordon" | "/v1/runners/{id}/drain" | "/v1/runners/{id}/resume", _) => &[],
         ("/v1/stats" | "/v1/events" | "/v1/jobs/prune", _) => &[],
         ("/health" | "/livez" | "/readyz" | "/v1/version" | "/openapi.json" | "/problems/{name}", _) => {
             &["*"]

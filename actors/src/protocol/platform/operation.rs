@@ -39,6 +39,32 @@ impl PlatformHandle {
         }
     }
 
+    /// Every node that has registered and was not removed.
+    ///
+    /// # Errors
+    /// [`LookupError`].
+    pub async fn runners(&self) -> Result<Runners, LookupError> {
+        let _permit = self.permit().ok_or(LookupError::Busy)?;
+        self.core.runners.send(ListRunners).await.map_err(|_| LookupError::Gone)
+    }
+
+    /// Changes a node, in the name of the token that is shown; resolves when that is durable and holds. Whoever holds this
+    /// handle may do so: it is for the door to judge.
+    ///
+    /// # Errors
+    /// [`ChangeRunnerError`]; then nothing was changed.
+    pub async fn change_runner(
+        &self,
+        node: NodeId,
+        change: RunnerChange,
+    ) -> Result<Eligibility, ChangeRunnerError> {
+        let _permit = self.permit().ok_or(LookupError::Busy)?;
+        let shown = self.token.as_deref().map(|token| token.name.as_ref().unwrap_or(&token.id).clone());
+        let by = shown.unwrap_or_else(|| "operator".into());
+        let asked = self.core.jobs.change_runner.send(ChangeRunner { node, change, by }).await;
+        asked.map_err(|_| LookupError::Gone)?
+    }
+
     /// Every token that is remembered. Whoever holds this handle may see them: it is for the door to judge.
     ///
     /// # Errors

@@ -182,6 +182,7 @@ fn assembled((command, env, (name, cwd), input, (timeout_ms, grace_ms), on_lost)
         timeout_ms,
         grace_ms,
         on_lost,
+        requires: Default::default(),
         isolation: Isolation::Auto,
         demands: Demands::default(),
         limits: ResourceLimits::default(),
