@@ -203,3 +203,30 @@ fn prefetch_counts_as_room() {
     link.assign(vec![assignment(attempt(1, 1)), assignment(attempt(2, 1)), assignment(attempt(3, 1))]);
     assert_eq!((link.taken(), link.room()), (3, 2));
 }
+
+#[test]
+fn an_assignment_that_was_overtaken_never_started_and_is_no_loss() {
+    let mut node = node(2);
+    let mut link = CoordinatorLink::new(cluster(), node_id(), LIFE, Term(1), []);
+    let fact = |_| JobFact::Leased { epoch: Epoch(1), node: node_id(), incarnation: LIFE, started: false };
+    let given = attempt(1, 1);
+    let overtaken = link.assign(vec![assignment(given)]);
+    node.on_command(0, link.cancel(Vec::new())).expect("of this life");
+    assert_eq!(node.on_command(0, overtaken), Ok(vec![]));
+    let report = node.report(0);
+    assert_eq!((report.cmd_seen, report.skipped.as_slice()), (2, &[1][..]));
+    let (effects, _) = link.on_report(report, fact).expect("of this life");
+    assert!(matches!(effects[0], LinkEffect::Returned { attempt, .. } if attempt == given), "{effects:?}");
+    assert!(!link.holds(given));
+}
+
+#[test]
+fn overtaken_commands_are_remembered_up_to_a_number() {
+    let mut node = node(2);
+    obey(&mut node, command(1_000, &[], &[]));
+    obey(&mut node, command(1_002, &[], &[]));
+    let skipped = node.report(0).skipped;
+    assert_eq!((skipped.len(), skipped.first(), skipped.last()), (64, Some(&937), Some(&1_001)));
+    node.rejoin(Incarnation(2), Term(1));
+    assert_eq!(node.report(0).skipped, Vec::<u64>::new());
+}
