@@ -230,3 +230,25 @@ fn overtaken_commands_are_remembered_up_to_a_number() {
     node.rejoin(Incarnation(2), Term(1));
     assert_eq!(node.report(0).skipped, Vec::<u64>::new());
 }
+
+#[test]
+fn a_node_takes_no_command_that_it_could_not_remember_and_none_older_than_its_memory() {
+    let many = 65_536;
+    let attempts = |from: u32| (from..).map(|epoch| attempt(1, epoch)).take(many).collect::<Vec<_>>();
+    let mut node = node(0);
+    let too_many = [attempts(1), vec![attempt(2, 1)]].concat();
+    let now = |node: &mut NodeLink, command| node.on_command(0, command);
+    assert_eq!(now(&mut node, command(1, &too_many, &[])), Err(CommandRefusal::NotNow));
+    assert_eq!(now(&mut node, command(1, &attempts(1), &[])), Ok(vec![]));
+    assert_eq!(now(&mut node, command(2, &[attempt(2, 1)], &[])), Err(CommandRefusal::NotNow));
+    let answer = |node: &mut NodeLink| {
+        let n = node.report(0).n;
+        node.on_reply(&ReportReply { n, verdicts: Vec::new(), want_full_inventory: false });
+    };
+    answer(&mut node);
+    assert_eq!(now(&mut node, command(2, &[attempt(2, 1)], &[])), Ok(vec![]));
+    answer(&mut node);
+    assert_eq!(now(&mut node, command(3, &[attempt(1, 1)], &[])), Err(CommandRefusal::TooOld));
+    let later = Command { answered_n: 1, ..command(3, &[attempt(3, 1)], &[]) };
+    assert_eq!(now(&mut node, later), Ok(vec![]));
+}

@@ -140,27 +140,15 @@ impl World {
                     coordinator.hears(env, node, message);
                 }
             }
-            Event::ArrivesAt(node, message) => nodes[node].hears(env, message),
-            Event::NodeTick { node, life } if nodes[node].lives(life) => nodes[node].tick(env),
-            Event::Spawn { node, life, attempt } if nodes[node].lives(life) => {
-                nodes[node].spawn(env, attempt)
+            Event::ArrivesAt(..) | Event::NodeTick { .. } | Event::SlotsChange(_) => {
+                node_step(env, nodes, event)
             }
-            Event::Exit { node, life, attempt, how } if nodes[node].lives(life) => {
-                nodes[node].exit(env, attempt, how)
-            }
-            Event::Spooled { node, life, attempt } if nodes[node].lives(life) => {
-                nodes[node].spooled(env, attempt)
-            }
-            Event::NodeTick { .. } | Event::Spawn { .. } | Event::Exit { .. } | Event::Spooled { .. } => {}
+            Event::Spawn { .. } | Event::Exit { .. } | Event::Spooled { .. } => node_step(env, nodes, event),
             Event::NodeDies(node) => {
                 env.paused.remove(&Some(node));
                 nodes[node].die(env);
             }
             Event::NodeBoots(node) => nodes[node].boot(env),
-            Event::SlotsChange(node) => {
-                let slots = env.rng.within(1, 3) as u32;
-                nodes[node].change_slots(env, slots);
-            }
             Event::CoordinatorTick(term) => {
                 if let Some(coordinator) = coordinator.as_mut().filter(|up| up.term() == term) {
                     coordinator.tick(env);
@@ -204,6 +192,26 @@ impl World {
                 }
             }
         }
+    }
+}
+
+/// What a node notices; what belongs to an earlier life of it is void.
+fn node_step(env: &mut Env, nodes: &mut [SimNode], event: Event) {
+    match event {
+        Event::ArrivesAt(node, message) => nodes[node].hears(env, message),
+        Event::SlotsChange(node) => {
+            let slots = env.rng.within(1, 3) as u32;
+            nodes[node].change_slots(env, slots);
+        }
+        Event::NodeTick { node, life } if nodes[node].lives(life) => nodes[node].tick(env),
+        Event::Spawn { node, life, attempt } if nodes[node].lives(life) => nodes[node].spawn(env, attempt),
+        Event::Exit { node, life, attempt, how } if nodes[node].lives(life) => {
+            nodes[node].exit(env, attempt, how)
+        }
+        Event::Spooled { node, life, attempt } if nodes[node].lives(life) => {
+            nodes[node].spooled(env, attempt)
+        }
+        _ => {}
     }
 }
 
