@@ -154,9 +154,14 @@ impl Oracle {
     }
 
     /// The coordinator counts an attempt as lost because its node does not list it.
-    pub fn proved_lost(&mut self, attempt: AttemptId) {
+    pub fn proved_lost(&mut self, attempt: AttemptId, why: &str) {
         if let Some(node) = self.given_back.get(&attempt) {
             self.broken(format!("{attempt} counts as lost, but node {node} lives and gave it back"));
+        }
+        if why.contains("lost track") {
+            self.broken(format!(
+                "{attempt} counts as lost, but its node has lived on and loses track of nothing"
+            ));
         }
         if self.spooled.contains(&attempt) {
             self.broken(format!("{attempt} counts as lost, but its result is on its node's disk"));

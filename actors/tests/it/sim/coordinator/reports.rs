@@ -109,7 +109,7 @@ impl Coordinator {
                 self.apply(env, attempt.job, JobEvent::Returned { epoch: attempt.epoch });
             }
             LinkEffect::Lost { attempt, why } => {
-                env.oracle.proved_lost(attempt);
+                env.oracle.proved_lost(attempt, &why);
                 self.lose(env, attempt, &why);
             }
             LinkEffect::Resend(attempt) => {
