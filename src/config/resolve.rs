@@ -421,7 +421,7 @@ mod tests {
             assert!(resolve(role, told, &home()).is_err());
         }
         let mut told = FileConfig::default();
-        told.liveness.profile = Some(super::super::LivenessProfile::Wan);
+        told.liveness.profile = Some(LivenessProfile::Wan);
         assert_eq!(resolve(Role::Coordinator, told, &home()).unwrap().timers.heartbeat_ms, 20_000);
     }
 
@@ -436,8 +436,8 @@ mod tests {
         assert!(open(|_| {}).is_err());
         assert!(open(|told| told.server.insecure = Some(true)).is_ok());
         assert!(open(|told| told.server.token_file = Some("/t".into())).is_ok());
-        assert!(open(|told| told.server.published = Some(super::super::Published::Loopback)).is_ok());
-        assert!(open(|told| told.server.published = Some(super::super::Published::Everywhere)).is_err());
+        assert!(open(|told| told.server.published = Some(Published::Loopback)).is_ok());
+        assert!(open(|told| told.server.published = Some(Published::Everywhere)).is_err());
     }
 
     #[test]

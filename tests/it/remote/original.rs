@@ -79,7 +79,8 @@ fn execute(asked: &Value) -> Value {
     let runtime_ms = began.elapsed().as_millis() as u64;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let code = if runtime_ms >= limit * 1000 { -1 } else { output.status.code().unwrap_or(-9) };
-    let stderr = if code == -1 { format!("Command timed out after {limit} seconds") } else { text(&output.stderr) };
+    let stderr =
+        if code == -1 { format!("Command timed out after {limit} seconds") } else { text(&output.stderr) };
     json!({ "exit_code": code, "stdout": text(&output.stdout), "stderr": stderr, "runtime_ms": runtime_ms })
 }
 
@@ -89,7 +90,8 @@ fn our_coordinator_runs_jobs_on_the_originals_runner_and_says_what_it_cannot() {
     let original = OriginalRunner::start();
     let server = coordinator(folder.path()).variable("RUNNER_URL", &url(original.port)).unready().start();
     until_ready(&server);
-    let id = submit(&server, &json!({ "command": ["sh", "-c", "echo \"$A\"; exit 3"], "env": { "A": "it's" } }));
+    let id =
+        submit(&server, &json!({ "command": ["sh", "-c", "echo \"$A\"; exit 3"], "env": { "A": "it's" } }));
     let job = server.until(&id, "failed");
     assert_eq!((&job["exit_code"], &job["reason"]), (&json!(3), &json!("exit_code")), "{job}");
     assert_eq!(server.output(&id), "it's\n");

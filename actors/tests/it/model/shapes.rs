@@ -237,6 +237,7 @@ fn report() -> impl Strategy<Value = Report> {
             incarnation: Incarnation(incarnation),
             n,
             cmd_seen,
+            skipped: vec![size.0],
             term_seen: Term(size.0),
             usable_slots: size.1,
             prefetch: size.2,

@@ -160,7 +160,6 @@ impl Site {
             events,
             spool: None,
             results: None,
-            heartbeat_ms: 100,
             meter: Arc::new(Meter::default()),
         };
         let runner = Runner::new(setup, DeathGuard::new("runner", mpsc::unbounded_channel().0)).start();
@@ -177,7 +176,7 @@ impl Site {
         let register = RegisterRunner { handle, spec: Arc::new(spec) };
         let registration = self.coordinator.send(register).await.expect(SAID).expect("it registers");
         let report = self.coordinator.clone().recipient();
-        let begin = BeginReporting { registration, report, max_reports: 1, is_far: false };
+        let begin = BeginReporting { registration, report, max_reports: 1, heartbeat_ms: 100, is_far: false };
         runner.send(begin).await.expect(SAID).expect("it works for nobody else");
         until(|| async {
             self.runner(node).await.is_some_and(|it| it.incarnation == registration.incarnation)
