@@ -14,7 +14,7 @@ use crate::clock::{self, Moment};
 use crate::exec::{BaseEnv, ExecEvent, ExecJob, Executor, job_env};
 use crate::link::{Assignment, Command, NodeEffect, NodeLink};
 use crate::model::meter::Meter;
-use crate::model::{AttemptEnd, AttemptId, AttemptResult, Captured, NodeId, Stream, Usage};
+use crate::model::{AttemptEnd, AttemptId, AttemptResult, Captured, ClusterId, NodeId, Stream, Usage};
 use crate::protocol::jobs::InputAck;
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::runner::{
@@ -59,6 +59,8 @@ pub struct RunnerSetup {
 pub struct Runner {
     setup: RunnerSetup,
     link: Option<NodeLink>,
+    /// The cluster of this life.
+    cluster: Option<ClusterId>,
     origin: Moment,
     drained: Vec<oneshot::Sender<()>>,
     /// When it was last told that results are not kept.
@@ -75,7 +77,8 @@ impl std::fmt::Debug for Runner {
 impl Runner {
     /// A Runner that reports once it has been told who it is.
     pub fn new(setup: RunnerSetup, guard: DeathGuard) -> Self {
-        Self { setup, link: None, origin: clock::moment(), drained: Vec::new(), warned: None, guard }
+        let origin = clock::moment();
+        Self { setup, link: None, cluster: None, origin, drained: Vec::new(), warned: None, guard }
     }
 
     fn now(&self) -> u64 {

@@ -77,6 +77,7 @@ impl Runner {
 
     fn begin(&mut self, registration: Registration, found: Vec<AttemptResult>, ctx: &mut Context<Self>) {
         let Registration { cluster, incarnation, term } = registration;
+        self.cluster = Some(cluster);
         match &mut self.link {
             Some(link) => link.rejoin(incarnation, term),
             None => {
@@ -94,6 +95,13 @@ impl Handler<BeginReporting> for Runner {
 
     fn handle(&mut self, message: BeginReporting, ctx: &mut Context<Self>) -> Self::Result {
         let registration = message.registration;
+        if let Some(ours) = self.cluster.filter(|ours| *ours != registration.cluster) {
+            log::error!(
+                "this node belongs to cluster {ours} and not to {}: restart it to give it to that one",
+                registration.cluster
+            );
+            return Box::pin(fut::ready(()));
+        }
         let Some(log) = &self.setup.results else {
             self.begin(registration, Vec::new(), ctx);
             return Box::pin(fut::ready(()));
