@@ -237,6 +237,10 @@ proptest! {
         }
         prop_assert_eq!(frames.end, last);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn any_file_is_opened_or_refused(bytes in bytes()) {
