@@ -306,10 +306,10 @@ fn check_runner(server: &ServerSettings, limits: &Limits, store: &StoreSection) 
          CALLBOARD_DURABILITY"
             .into()
     })?;
-    refuse_unless(server.slots > 0, || "slots is 0: a runner needs at least 1".into())?;
     refuse_unless(server.runner_urls.is_empty(), || {
         "a runner dials no runners: leave `runner_urls` out, also in RUNNER_URL".into()
     })?;
+    refuse_unless(server.slots > 0, || "slots is 0: a runner needs at least 1".into())?;
     refuse_unless(server.secret_key_file.is_none(), || {
         "the jobs of a runner have no secret_env: leave `secret_key_file` out, also in CALLBOARD_SECRET_KEY_FILE"
             .into()

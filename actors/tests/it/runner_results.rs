@@ -207,6 +207,19 @@ async fn results_of_another_cluster_are_not_told() {
 }
 
 #[actix::test]
+async fn a_node_that_lives_stays_with_its_cluster() {
+    let dir = tempfile::tempdir().unwrap();
+    let life = Life::begin(1, open(dir.path()), Desk::default()).await.join(CLUSTER, 1).await;
+    let mut life = life.join(ClusterId::from_bytes([8; 16]), 1).await;
+    life.assign(0..1, 1).await.unwrap();
+    life.heard(|reports| (told(reports).len() == 1).then_some(())).await;
+    assert!(life.desk.heard.lock().unwrap().iter().all(|report| report.cluster == CLUSTER));
+    life.end().await;
+    let log = open(dir.path());
+    assert_eq!((log.held(), log.state().unwrap().cluster), (&[attempt(0)][..], CLUSTER));
+}
+
+#[actix::test]
 async fn a_coordinator_of_a_lower_term_is_refused_by_the_next_life() {
     let dir = tempfile::tempdir().unwrap();
     let mut first = Life::begin(1, open(dir.path()), Desk::default()).await.join(CLUSTER, 4).await;
