@@ -20,11 +20,14 @@
 //! - I9 the queue holds exactly the jobs that wait, and the records nothing but what was submitted.
 //! - I11 no node obeys a term lower than one it obeyed before. I12 is about output, which does not travel here.
 //! - No node is given up because everything fell silent at once; whole inventories are not asked for for ever; nothing
-//!   stays unknown once its node is heard.
+//!   stays unknown once its node is heard, but for what waits there beyond its slots.
 //!
-//! That it can fail is shown by the tests below, which sabotage one rule each. Besides, these lines were changed by hand in
-//! the machines themselves:
-//! MUTATIONS
+//! That it can fail is shown by the tests below, which sabotage one rule each. Besides, lines of the machines themselves
+//! were changed by hand, one at a time, and 10,000 seeds run. Noticed: a node forgets what it gave back (seed 20), a
+//! coordinator ignores `cmd_seen` (seed 6), a node obeys old command numbers (seed 6), a node starts a later attempt beside
+//! the dying one (seed 4644). Not noticed, because a second rule holds where the first is gone: a coordinator has results of
+//! old epochs recorded (`transition` drops them), a node takes an attempt although a later one is here (no later command
+//! carries one), a node forgets verdicts too early (it refuses older commands then).
 
 mod coordinator;
 mod env;
