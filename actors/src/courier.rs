@@ -16,7 +16,7 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest that a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes of an error that are shown.
-const MAX_SHOWN: usize = 300;
+const SHOWN_CHARS: usize = 300;
 /// First pause after a failure.
 const FIRST_PAUSE_MS: u64 = 100;
 /// Longest pause between two tries.
@@ -174,7 +174,7 @@ impl Courier {
         let problem: ProblemText = serde_json::from_slice(body).unwrap_or_default();
         let kind = problem.kind.rsplit('/').next().filter(|kind| !kind.is_empty()).map(str::to_owned);
         let words = if problem.detail.is_empty() { problem.title } else { problem.detail };
-        let shown: String = words.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect();
+        let shown: String = words.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS).collect();
         CourierError::Refused { peer: self.base.clone(), status: status.as_u16(), kind, detail: shown }
     }
 }

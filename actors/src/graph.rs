@@ -292,15 +292,8 @@ async fn assemble(
     let swept = spool_dir.clone().filter(|_| results.is_none());
     former::clear(&live, slots < wanted_slots, builder.node, &swept, &builder.store).await;
     let vault = Vault::shared(builder.secret_key, &board);
-    let facts = PlatformFacts {
-        limits: builder.limits.clone(),
-        rules: builder.rules,
-        store: builder.store_summary,
-        isolation: executor.isolation(),
-        rooms: executor.rooms(),
-        job_uid: builder.job_uid,
-        warnings: builder.warnings,
-    };
+    let told = (builder.rules, builder.store_summary, builder.job_uid, builder.warnings);
+    let facts = facts(&builder.limits, told, &*executor);
     let (coordinator_ctx, scheduler_ctx) = (Context::<Coordinator>::new(), Context::<Scheduler>::new());
     let (coordinator, scheduler) = (coordinator_ctx.address(), scheduler_ctx.address());
     let hearers = Hearers::start(&builder.meter, guard)?;
@@ -354,6 +347,16 @@ async fn assemble(
         #[cfg(feature = "testing")]
         mortals,
     })
+}
+
+/// What the platform tells about itself.
+fn facts(
+    limits: &Limits,
+    (rules, store, job_uid, warnings): (AdmissionRules, StoreSummary, u32, Vec<String>),
+    executor: &dyn Executor,
+) -> PlatformFacts {
+    let (limits, isolation, rooms) = (limits.clone(), executor.isolation(), executor.rooms());
+    PlatformFacts { limits, rules, store, isolation, rooms, job_uid, warnings }
 }
 
 /// The local node registers like any other.

@@ -122,7 +122,7 @@ impl Coordinator {
         index: usize,
     ) -> Result<JobId, SecretError> {
         let (id, created_at_ms) = (clock::new_job_id(), clock::now_ms());
-        let Submission { mut spec, secret_env, mut idempotency, tenant, judged: _ } = submission;
+        let Submission { mut spec, secret_env, mut idempotency, tenant, judged } = submission;
         if !secret_env.is_empty() {
             let vault = &self.setup.vault;
             spec.secret_env = vault.seal(id, &secret_env)?;
@@ -132,7 +132,11 @@ impl Coordinator {
         }
         let spec = Arc::new(spec);
         let has_history = retry_of.is_some() || !tenant.is_default();
-        self.live.insert(id, LiveJob::new(created_at_ms, has_history), Needs::of(&spec));
+        let boards = self.nodes.values().map(|node| &*node.handle.rooms);
+        // It would wait for a node that gives what it asks for, and its client knows no way to hear of that.
+        let takes_anything = !judged && intake::some_node_fits(&spec, boards).is_err();
+        let needs = Needs { takes_anything, ..Needs::of(&spec) };
+        self.live.insert(id, LiveJob::new(created_at_ms, has_history), needs);
         self.specs.remember(id, Arc::clone(&spec));
         let ticket = Rc::clone(ticket);
         let then = Then::Submitted { ticket, index, job: id, spec: Arc::clone(&spec), created_at_ms, tenant };

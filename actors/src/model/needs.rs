@@ -42,6 +42,10 @@ pub struct Needs {
     /// Whether something of it is kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_artifacts: bool,
+    /// Whether any node will do that it requires, whatever that gives: its client is to hear from the node itself what is
+    /// lacking, and nobody has said it before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub takes_anything: bool,
 }
 
 impl Needs {
@@ -55,6 +59,7 @@ impl Needs {
             mounts: spec.mounts.clone(),
             has_files: !spec.files.is_empty(),
             has_artifacts: !spec.artifacts.is_empty(),
+            takes_anything: false,
         }
     }
 

@@ -194,11 +194,6 @@ impl PlatformHandle {
         warnings
     }
 
-    /// The doors to other machines.
-    pub fn doors(&self) -> &NodeDoors {
-        &self.core.doors
-    }
-
     /// Counters that doors add to.
     pub fn meter(&self) -> &Arc<Meter> {
         &self.core.meter

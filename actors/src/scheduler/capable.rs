@@ -17,6 +17,7 @@ pub(super) struct Capabilities {
 #[derive(Debug)]
 struct Class {
     example: JobSpec,
+    takes_anything: bool,
     /// Whether these nodes could take it, as far as they were asked.
     nodes: HashMap<NodeId, bool>,
     /// Whether any could.
@@ -25,13 +26,19 @@ struct Class {
 
 impl Class {
     fn new(needs: &Needs) -> Self {
-        Self { example: needs.example(), nodes: HashMap::new(), any: None }
+        Self {
+            example: needs.example(),
+            takes_anything: needs.takes_anything,
+            nodes: HashMap::new(),
+            any: None,
+        }
     }
 
     fn is_for(&mut self, id: NodeId, node: &Node) -> bool {
-        let example = &self.example;
+        let (example, anything) = (&self.example, self.takes_anything);
         *self.nodes.entry(id).or_insert_with(|| {
-            example.requires.are_met_by(id, &node.spec) && node.rooms.judge(example).is_ok()
+            let gives = || anything || node.rooms.judge(example).is_ok();
+            example.requires.are_met_by(id, &node.spec) && gives()
         })
     }
 }

@@ -19,6 +19,11 @@ impl PlatformHandle {
         self.core.metrics.stats.send(GetStats).await.ok()
     }
 
+    /// The doors to other machines.
+    pub fn doors(&self) -> &NodeDoors {
+        &self.core.doors
+    }
+
     /// The last things that happened, to be read at any pace.
     pub fn events(&self) -> &Arc<EventFeed> {
         &self.core.feed
