@@ -24,10 +24,11 @@
 //!
 //! That it can fail is shown by the tests below, which sabotage one rule each. Besides, lines of the machines themselves
 //! were changed by hand, one at a time, and 10,000 seeds run. Noticed: a node forgets what it gave back (seed 20), a
-//! coordinator ignores `cmd_seen` (seed 6), a node obeys old command numbers (seed 6), a node starts a later attempt beside
-//! the dying one (seed 4644). Not noticed, because a second rule holds where the first is gone: a coordinator has results of
-//! old epochs recorded (`transition` drops them), a node takes an attempt although a later one is here (no later command
-//! carries one), a node forgets verdicts too early (it refuses older commands then).
+//! coordinator ignores `cmd_seen` (6), a node obeys old command numbers (6), a node starts a later attempt beside the dying
+//! one (4644), a coordinator asks back what it only believes to be there (9605). Not noticed, because a second rule holds
+//! where the first is gone: a coordinator has results of old epochs recorded (`transition` drops them), a node takes an
+//! attempt although a later one is here (no later command carries one), a node forgets verdicts too early (it refuses older
+//! commands then).
 
 mod coordinator;
 mod env;
