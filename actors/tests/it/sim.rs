@@ -126,12 +126,16 @@ fn bites(sabotage: Sabotage, within: u64, rules: &[&str]) {
 
 #[test]
 fn nodes_that_forget_what_was_judged_are_noticed() {
-    bites(Sabotage::NoJudgedMemory, 3_000, &["started twice", "after it was"]);
+    bites(Sabotage::NoJudgedMemory, 3_000, &["started twice", "after it was", "counts as lost"]);
 }
 
 #[test]
 fn nodes_that_obey_old_commands_are_noticed() {
-    bites(Sabotage::OldCommandsObeyed, 1_000, &["started twice", "after it was", "proved to be gone"]);
+    bites(
+        Sabotage::OldCommandsObeyed,
+        1_000,
+        &["started twice", "after it was", "proved to be gone", "counts as lost"],
+    );
 }
 
 #[test]
@@ -156,7 +160,7 @@ fn a_coordinator_that_starts_again_what_must_not_be_is_noticed() {
 
 #[test]
 fn a_coordinator_that_takes_every_absence_for_proof_is_noticed() {
-    bites(Sabotage::AbsenceIsProof, 300, &["proved to be gone"]);
+    bites(Sabotage::AbsenceIsProof, 300, &["proved to be gone", "counts as lost"]);
 }
 
 #[test]
@@ -166,7 +170,11 @@ fn a_coordinator_that_never_doubts_is_noticed() {
 
 #[test]
 fn nodes_that_forget_what_they_gave_back_are_noticed() {
-    bites(Sabotage::ReturnsForgotten, 3_000, &["started twice", "after it was", "gave it back"]);
+    bites(
+        Sabotage::ReturnsForgotten,
+        3_000,
+        &["started twice", "after it was", "gave it back", "counts as lost"],
+    );
 }
 
 #[test]
