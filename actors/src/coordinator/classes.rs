@@ -7,7 +7,7 @@ use crate::model::needs::MAX_CLASSES;
 use crate::model::{ClassId, Needs};
 
 /// The classes of live jobs. Jobs that ask for nothing are the class 0, which is always there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ClassTable {
     ids: HashMap<Arc<Needs>, ClassId>,
     classes: HashMap<ClassId, Class>,
@@ -19,12 +19,6 @@ pub struct ClassTable {
 struct Class {
     needs: Arc<Needs>,
     jobs: usize,
-}
-
-impl Default for ClassTable {
-    fn default() -> Self {
-        Self { ids: HashMap::new(), classes: HashMap::new(), default: Arc::default(), last: 0 }
-    }
 }
 
 impl ClassTable {

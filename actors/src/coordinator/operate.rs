@@ -13,9 +13,7 @@ use crate::clock;
 use crate::link::{CancelOrder, DrainOrder};
 use crate::model::eligibility::MAX_WHY_BYTES;
 use crate::model::limits::DEFAULT_GRACE_MS;
-use crate::model::{
-    AttemptEnd, AttemptId, AttemptResult, Cordon, Eligibility, JobEvent, JobId, NodeId, RunnerKind,
-};
+use crate::model::{AttemptEnd, AttemptId, Cordon, Eligibility, JobEvent, JobId, NodeId, RunnerKind};
 use crate::policy::breaker;
 use crate::protocol::LookupError;
 use crate::protocol::operate::{ChangeRunner, ChangeRunnerError, RunnerChange};
@@ -36,7 +34,7 @@ pub(super) type ChangeReply = Option<oneshot::Sender<Result<Eligibility, ChangeR
 pub(super) struct Conduct {
     /// Attempts in a row that failed by its fault.
     failures: u32,
-    /// Attempts that its drain ends; whether it was told so, as far as is known.
+    /// Attempts that its drain ends; whether it was told so, as far as is known. Kept until they are off its books.
     evicted: BTreeMap<AttemptId, bool>,
 }
 
@@ -211,13 +209,6 @@ impl Coordinator {
     fn forgive(&mut self, id: NodeId) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.conduct.failures = 0;
-        }
-    }
-
-    /// The attempt is off its node's books.
-    pub(super) fn forget_eviction(&mut self, id: NodeId, result: &AttemptResult) {
-        if let Some(node) = self.nodes.get_mut(&id) {
-            node.conduct.evicted.remove(&result.attempt);
         }
     }
 }

@@ -79,7 +79,6 @@ impl Coordinator {
         round.released += 1;
         self.judge_conduct(id, &result.end);
         let evicted = self.is_evicted(id, attempt);
-        self.forget_eviction(id, &result);
         let never = self.specs.get(attempt.job).is_none_or(|spec| spec.on_lost == OnLost::Never);
         let wished = self
             .live

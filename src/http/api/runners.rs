@@ -35,7 +35,7 @@ pub struct RunnerBody {
     pub eligibility: String,
     /// Who keeps it from work; null while it is eligible.
     pub cordon: Option<CordonBody>,
-    /// Jobs that it can run at once.
+    /// Jobs that it can run at once; 0 while it drains or is lost.
     pub slots: u32,
     /// Jobs that it has.
     pub slots_used: u32,
