@@ -66,10 +66,10 @@ def compose(*words, env=FAULTY, check=True):
     return subprocess.run([*COMPOSE, *words], check=check, env=env)
 
 
-def containers(service):
-    """Those that run, the oldest name first."""
-    mine = ["--filter", f"label=com.docker.compose.project={NAME}"]
-    listed = said("docker", "ps", "--format", "{{.Names}}", *mine, "--filter", f"label=com.docker.compose.service={service}")
+def containers(service, *more):
+    """The names of those that run."""
+    labels = [f"label=com.docker.compose.project={NAME}", f"label=com.docker.compose.service={service}"]
+    listed = said("docker", "ps", "--format", "{{.Names}}", "--filter", labels[0], "--filter", labels[1], *more)
     return sorted(listed.split())
 
 
@@ -306,9 +306,13 @@ def proved():
 
 
 def torn_down():
+    # Compose forgets to whom a volume without a name belongs when it makes a container anew.
+    everyone = containers("coordinator", "--all") + containers("runner", "--all")
+    volumes = [mount["Name"] for it in everyone for mount in inspected(it)["Mounts"] if mount["Type"] == "volume"]
     compose("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
     images = [f"{NAME}-node", f"{NAME}-build", f"{NAME}-runtime"]
     subprocess.run(["docker", "rmi", "--force", *images], check=False, stdout=subprocess.DEVNULL)
+    subprocess.run(["docker", "volume", "rm", "--force", *volumes], check=False, stdout=subprocess.DEVNULL)
     # The stage in which it was built has no name.
     nameless = ["docker", "image", "prune", "--force", "--filter", f"label=callboard.ci={NAME}"]
     subprocess.run(nameless, check=False, stdout=subprocess.DEVNULL)
