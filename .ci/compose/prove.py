@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -38,10 +39,13 @@ URL = f"http://127.0.0.1:{PORT}"
 # Where it is already running from this checkout, that is somebody else's: another project, image and port.
 SHIPPED = os.environ | {
     "COMPOSE_PROJECT_NAME": NAME, "NODE_IMAGE": f"{NAME}-node", "COORDINATOR_PORT": str(PORT),
-    "BUILD_IMAGE": f"{NAME}-build", "RUNTIME_IMAGE": f"{NAME}-runtime",
-    "HISTORY": str(HISTORY), "no_proxy": "*",
+    "BUILD_IMAGE": os.environ.get("BUILD_IMAGE", f"{NAME}-build"),
+    "RUNTIME_IMAGE": os.environ.get("RUNTIME_IMAGE", f"{NAME}-runtime"),
+    "HISTORY": str(HISTORY), "OPERATOR_TOKEN": str(FOLDER / "operator.token"), "JOIN_TOKEN": str(FOLDER / "join.token"),
+    "no_proxy": "*",
 }
 SHIPPED.pop("COMPOSE_FILE", None)
+TOKENS = SHIPPED | {"COMPOSE_FILE": "docker/compose.yml:docker/compose.tokens.yml"}
 FAULTY = SHIPPED | {"COMPOSE_FILE": "docker/compose.yml:.ci/compose/faults.yml"}
 
 
@@ -71,6 +75,12 @@ def containers(service, *more):
     labels = [f"label=com.docker.compose.project={NAME}", f"label=com.docker.compose.service={service}"]
     listed = said("docker", "ps", "--format", "{{.Names}}", "--filter", labels[0], "--filter", labels[1], *more)
     return sorted(listed.split())
+
+
+def only(service):
+    found = containers(service)
+    expect(len(found) == 1, f"not one {service} is running: {found}")
+    return found[0]
 
 
 def inspected(container):
@@ -202,7 +212,7 @@ def answered(line, awaited):
 
 def as_shipped():
     compose("up", "--build", "--detach", env=SHIPPED)
-    [coordinator], [runner] = containers("coordinator"), containers("runner")
+    coordinator, runner = only("coordinator"), only("runner")
     for container in (coordinator, runner):
         until_healthy(container)
         found = inspected(container)
@@ -231,7 +241,7 @@ def with_three(first_job):
     compose("up", "--detach", "--scale", f"runner={RUNNERS}")
     runners = containers("runner")
     expect(len(runners) == RUNNERS, f"not {RUNNERS} runners: {runners}")
-    for container in runners + containers("coordinator"):
+    for container in [*runners, only("coordinator")]:
         until_healthy(container)
     status, answer = ask("GET", f"/v1/jobs/{first_job}")
     expect(status == 200 and json.loads(answer)["status"] == "completed", f"the job of before is gone: {status} {answer}")
@@ -283,7 +293,7 @@ def rolling(runners):
 
 
 def coordinator_restarted(how, *commands):
-    [coordinator] = containers("coordinator")
+    coordinator = only("coordinator")
     ids = [submitted(2.5) for _ in range(2 * RUNNERS * SLOTS)]
     all_busy()
     for command in commands:
@@ -296,6 +306,30 @@ def coordinator_restarted(how, *commands):
     ok(f"the coordinator was {how}: {len(ids)} jobs ran once each, and {len(early)} that were submitted right after completed")
 
 
+def with_tokens():
+    operator = secrets.token_hex(32)
+    token_file("operator.token", operator)
+    compose("up", "--detach", "coordinator", env=TOKENS)
+    until("it does not ask for a token", lambda: ask("GET", "/metrics")[0] == 401)
+    coordinator = only("coordinator")
+    token_file("join.token", said("docker", "exec", coordinator, "callboard", "token", "create", "--role", "runner"))
+    compose("up", "--detach", "--scale", "runner=1", env=TOKENS)
+    runner = only("runner")
+    until_healthy(runner)
+    job = {"command": "echo hello"}
+    bearer = f"Bearer {operator}"
+    until("no job runs", lambda: '"text":"hello\\n"' in ask("POST", "/v1/jobs?wait=5s", job, Authorization=bearer)[1])
+    status, answer = ask("POST", "/jobs", job)
+    expect(status == 401, f"a stranger was answered with {status}: {answer}")
+    ok("with tokens strangers submit nothing, and a runner joins with its own")
+
+
+def token_file(name, token):
+    (FOLDER / name).write_text(token)
+    # In the container it is read by a user whom only root could make its owner.
+    (FOLDER / name).chmod(0o644)
+
+
 def proved():
     runners = with_three(as_shipped())
     one_killed(runners)
@@ -303,6 +337,7 @@ def proved():
     rolling(runners)
     coordinator_restarted("stopped and started", ("restart", "--time", "40"))
     coordinator_restarted("killed and started", ("kill",), ("start",))
+    with_tokens()
 
 
 def torn_down():
