@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What docker/ ships, on a Docker engine: `prove.py NAME FOLDER COMPOSE...`, in the root of the repository, once `bases` has made
 the images of NAME. Compose builds the image and starts it as it is shipped; the curl session of docker/README.md is held; then
-three runners are killed, cut off and restarted, and so is the coordinator, while jobs write down where they begin and end.
-Whatever happens, nothing of it is left. It knows nothing of how a node does all that."""
+three runners are killed, cut off and restarted, and so is the coordinator, while jobs write down where they begin and end; and
+at last tokens are demanded. Whatever happens, nothing of it is left. It knows nothing of how a node does all that."""
 
 import collections
 import json
@@ -306,6 +306,23 @@ def coordinator_restarted(how, *commands):
     ok(f"the coordinator was {how}: {len(ids)} jobs ran once each, and {len(early)} that were submitted right after completed")
 
 
+def both_killed(runners):
+    """Jobs end while nobody is there to be told, and then their runners are killed as well."""
+    coordinator = only("coordinator")
+    ids = [submitted(2) for _ in range(RUNNERS * SLOTS)]
+    all_busy()
+    said("docker", "kill", coordinator)
+    until("the jobs do not end", lambda: all(history()[job, 1]["end"] for job in ids))
+    # Each result is on its runner's disk before its slot is free.
+    time.sleep(2)
+    said("docker", "kill", *runners)
+    said("docker", "start", coordinator, *runners)
+    for container in [coordinator, *runners]:
+        until_healthy(container)
+    judged(ids, once=True)
+    ok(f"the coordinator was killed, then every runner that had something to tell it: {len(ids)} jobs ran once each")
+
+
 def with_tokens():
     operator = secrets.token_hex(32)
     token_file("operator.token", operator)
@@ -337,6 +354,7 @@ def proved():
     rolling(runners)
     coordinator_restarted("stopped and started", ("restart", "--time", "40"))
     coordinator_restarted("killed and started", ("kill",), ("start",))
+    both_killed(runners)
     with_tokens()
 
 
