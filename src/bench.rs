@@ -7,6 +7,7 @@ mod figures;
 mod load;
 mod machine;
 mod queue;
+mod remote;
 mod report;
 mod rooms;
 mod scheduler;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use machine::cores as machine_cores;
+pub use remote::{RemoteReport, run as run_remote};
 pub use report::Report;
 pub use rooms::{RoomsReport, run as run_rooms};
 

@@ -18,6 +18,7 @@ mod interrupts;
 mod logs;
 mod man;
 mod many;
+mod nodes;
 mod ops;
 mod progress;
 mod prune;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use callboard_actors::link::LivenessTimers;
 use callboard_actors::model::{AdmissionRules, AllowedMount, Isolation, Limits, Tier};
+use callboard_actors::policy::placement::PlacementRule;
 
 mod admission;
 mod check;
@@ -40,7 +41,8 @@ pub use show::{Setting, of_client as client_settings, of_node as node_settings};
 pub use token::{check_token, is_open_to_others, read_token};
 pub use units::{
     AllowedMounts, Bind, ByteCount, ColorWhen, Durability, IsolationMode, JobUser, Label, List,
-    LivenessProfile, LogFilter, LogFormat, Millis, MinTier, OptionalMillis, OutputForm, PeerUrl, StoreKind,
+    LivenessProfile, LogFilter, LogFormat, Millis, MinTier, OptionalMillis, OutputForm, PeerUrl, Published,
+    StoreKind,
 };
 
 /// What a process was told by its environment, taken once.
@@ -85,6 +87,8 @@ pub struct NodeConfig {
     pub store: StoreSettings,
     /// How jobs are run.
     pub runner: RunnerSettings,
+    /// By which rule it chooses a node for a job.
+    pub placement: PlacementRule,
     /// How it logs.
     pub log: LogSettings,
     /// Failed authentications of one address within a minute after which it is not heard; 0 hears everybody.
@@ -116,6 +120,8 @@ pub struct ServerSettings {
     pub secret_key_file: Option<PathBuf>,
     /// Whether an open address may be served without a token.
     pub insecure: bool,
+    /// Where its port is published.
+    pub published: Published,
     /// Host names that requests may be addressed to, beside the loopback ones.
     pub allowed_hosts: Vec<String>,
     /// Threads that serve HTTP.
@@ -128,6 +134,13 @@ pub struct ServerSettings {
     pub runner_urls: Vec<String>,
     /// File that holds the token that those want to be shown.
     pub runner_token_file: Option<PathBuf>,
+}
+
+impl ServerSettings {
+    /// Whether an open address may be served without a token, because somebody said so.
+    pub fn is_open_on_purpose(&self) -> bool {
+        self.insecure || self.published == Published::Loopback
+    }
 }
 
 /// Section `[store]`, with every gap filled.

@@ -44,6 +44,7 @@ mod problem;
 mod prune;
 mod range;
 pub mod routes;
+mod runners;
 mod secrets;
 pub mod served;
 mod server;

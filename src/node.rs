@@ -24,7 +24,7 @@ use callboard_actors::store::{JobStore, StoreError};
 use callboard_actors::uplink::JoinTarget;
 
 pub use self::signals::StopSignals;
-use crate::config::{ConfigError, Durability, NodeConfig, Role, StoreKind, read_token};
+use crate::config::{ConfigError, Durability, NodeConfig, Published, Role, StoreKind, read_token};
 use crate::http::access::Access;
 use crate::http::{self, Door, Executions, HttpConfig, Running, ServeError, TokenHash};
 use crate::telemetry::AuditLog;
@@ -96,7 +96,9 @@ impl Node {
         let listeners = http::listen(&http_config, token.is_some())?;
         config.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let platform = start_platform(config).await?;
-        let door = Door::new(platform.handle().clone(), env!("CARGO_PKG_VERSION"), &host_id());
+        // Where no job runs on this machine, a client's folders mean nothing to its jobs.
+        let host = if config.server.slots == 0 { format!("{}-elsewhere", host_id()) } else { host_id() };
+        let door = Door::new(platform.handle().clone(), env!("CARGO_PKG_VERSION"), &host);
         let file = token.as_deref().map(TokenHash::of);
         let access = Access::load(file, platform.handle()).await.map_err(NodeError::Tokens)?;
         let access = access.limited_to(config.auth_failures_per_minute);
@@ -168,7 +170,8 @@ fn http_config(config: &NodeConfig) -> HttpConfig {
     HttpConfig {
         bind: server.bind.clone(),
         allowed_hosts: server.allowed_hosts.clone(),
-        insecure: server.insecure,
+        insecure: server.is_open_on_purpose(),
+        checks_hosts: server.published == Published::Loopback,
         workers: server.workers,
         max_connections: server.max_connections,
         ..HttpConfig::default()
@@ -190,6 +193,7 @@ async fn start_platform(config: &NodeConfig) -> Result<Platform, NodeError> {
     if config.runner.isolation == Isolation::None {
         warnings.push("jobs are not isolated unless they ask for it (setting runner.isolation)".into());
     }
+    warnings.extend(insecure::published(&config.server));
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
     if !config.admission.allow_all() {
         let (rules, default) = (config.admission.written().count(), config.admission.default_action());
@@ -238,6 +242,7 @@ fn builder(config: &NodeConfig, run_as: Option<RunAs>, default_cwd: PathBuf) -> 
         limits: limits.clone(),
         timers: config.timers,
         rules: config.admission.clone(),
+        placement: config.placement,
         job_uid: run_as.map_or(builder.job_uid, |user| user.uid),
         ..builder
     })

@@ -3,7 +3,7 @@
 use actix::{Actor, Addr};
 use callboard_actors::clock;
 use callboard_actors::link::LivenessTimers;
-use callboard_actors::model::{Incarnation, JobId, NodeId};
+use callboard_actors::model::{ClassId, Incarnation, JobId, NodeId, RunnerSpec};
 use callboard_actors::protocol::DeathGuard;
 use callboard_actors::protocol::metrics::QueueMeasured;
 use callboard_actors::protocol::notices::RunnerChanged;
@@ -11,7 +11,7 @@ use callboard_actors::protocol::scheduling::{
     EnqueueJobs, ReleaseSlot, RunnerLost, SetCapacity, StartJobs, WithdrawJobs,
 };
 use callboard_actors::scheduler::{Scheduler, SchedulerPeers};
-use callboard_actors::testing::Probe;
+use callboard_actors::testing::{Probe, node_life, waiting};
 use criterion::{Criterion, Throughput};
 use tokio::sync::mpsc;
 
@@ -41,12 +41,14 @@ impl Rig {
         let guard = DeathGuard::new("scheduler", mpsc::unbounded_channel().0);
         let scheduler = Scheduler::new(peers, LivenessTimers::default(), false, guard).start();
         let node = clock::new_node_id();
-        let capacity = SetCapacity { node, incarnation: LIFE, usable_slots, taken: Some(0) };
+        let life = Some(node_life(RunnerSpec::default(), clock::uptime_ms()));
+        let capacity = SetCapacity { node, incarnation: LIFE, usable_slots, life };
         scheduler.send(capacity).await.expect("the scheduler lives");
         Self { scheduler, starts, node }
     }
 
     async fn enqueue(&self, jobs: Vec<JobId>) {
+        let jobs = waiting(&jobs);
         self.scheduler.send(EnqueueJobs { jobs, at_front: false }).await.expect("the scheduler lives");
     }
 
@@ -62,6 +64,7 @@ impl Rig {
     /// Jobs that have no room: queued, and taken out again.
     async fn withdraw(&self, jobs: Vec<JobId>) {
         self.enqueue(jobs.clone()).await;
+        let jobs = jobs.into_iter().map(|job| (job, ClassId::default())).collect();
         self.scheduler.send(WithdrawJobs { jobs }).await.expect("the scheduler lives");
         assert!(self.starts.take().is_empty(), "there is no room");
     }

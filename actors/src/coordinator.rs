@@ -3,13 +3,16 @@
 //! from a state that is not on disk. It knows neither HTTP nor processes.
 
 mod access;
+mod classes;
 mod clients;
 mod commit;
 mod ending;
 mod follow;
 mod forget;
 pub mod live;
+mod losses;
 mod nodes;
+mod operate;
 mod output;
 mod reports;
 mod restore;
@@ -24,10 +27,10 @@ use tokio::sync::oneshot;
 
 use crate::link::{CoordinatorLink, LivenessTimers};
 use crate::model::meter::Meter;
-use crate::model::{HealthBoard, JobId, JobView, Limits, NodeId};
+use crate::model::{Eligibility, HealthBoard, JobId, JobView, Limits, NodeId, RunnerSpec};
 use crate::protocol::notices::JobChanged;
 use crate::protocol::scheduling::{
-    EnqueueJobs, ExplainJob, NodeHeard, ReleaseSlot, SetCapacity, WithdrawJobs,
+    DoubtNode, EnqueueJobs, ExplainJobs, ForgetNode, ReleaseSlot, SetCapacity, SetEligibility, WithdrawJobs,
 };
 use crate::protocol::{DeathGuard, RunnerHandle};
 use crate::secret::Vault;
@@ -35,6 +38,8 @@ use crate::store::{JobStore, StoreIdentity};
 
 use commit::CommitQueue;
 use live::{LiveTable, SpecCache};
+use losses::Losses;
+use operate::Conduct;
 pub use restore::restore;
 
 /// Whom the Coordinator talks to.
@@ -48,10 +53,14 @@ pub struct CoordinatorPeers {
     pub release: Recipient<ReleaseSlot>,
     /// Takes the size of nodes.
     pub capacity: Recipient<SetCapacity>,
-    /// Takes signs of life.
-    pub heard: Recipient<NodeHeard>,
+    /// Takes doubts about them.
+    pub doubt: Recipient<DoubtNode>,
+    /// Takes whether they are given work.
+    pub eligibility: Recipient<SetEligibility>,
+    /// Forgets them.
+    pub forget: Recipient<ForgetNode>,
     /// Says why jobs wait.
-    pub explain: Recipient<ExplainJob>,
+    pub explain: Recipient<ExplainJobs>,
     /// Hear of changes of jobs.
     pub listeners: Vec<Recipient<JobChanged>>,
 }
@@ -75,9 +84,14 @@ pub struct CoordinatorSetup {
 
 struct Node {
     handle: RunnerHandle,
+    spec: Arc<RunnerSpec>,
+    eligibility: Eligibility,
     link: CoordinatorLink,
     /// Whether the Scheduler knows this life of it.
     announced: bool,
+    /// Whether the Scheduler was told to propose nothing for it.
+    doubted: bool,
+    conduct: Conduct,
 }
 
 /// The actor.
@@ -87,6 +101,7 @@ pub struct Coordinator {
     peers: CoordinatorPeers,
     live: LiveTable,
     specs: SpecCache,
+    losses: Losses,
     nodes: HashMap<NodeId, Node>,
     queue: CommitQueue,
     waiters: HashMap<JobId, Vec<oneshot::Sender<Rc<JobView>>>>,
@@ -110,6 +125,7 @@ impl Coordinator {
             peers,
             live,
             specs: SpecCache::default(),
+            losses: Losses::default(),
             nodes: HashMap::new(),
             queue: CommitQueue::default(),
             waiters: HashMap::new(),

@@ -16,7 +16,7 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest that a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes of an error that are shown.
-const MAX_SHOWN: usize = 300;
+const SHOWN_CHARS: usize = 300;
 /// First pause after a failure.
 const FIRST_PAUSE_MS: u64 = 100;
 /// Longest pause between two tries.
@@ -127,11 +127,8 @@ impl Courier {
         let patience = hold + ANSWER_TIMEOUT;
         let begun = clock::moment();
         let bytes = serde_json::to_vec(body).map_err(|error| self.garbled(error))?;
-        let mut request = self.client.post(format!("{}{path}", self.base)).timeout(patience);
-        request = request.insert_header((CONTENT_TYPE, "application/json"));
-        if let Some(token) = &self.token {
-            request = request.insert_header((AUTHORIZATION, format!("Bearer {token}")));
-        }
+        let request = self.client.post(format!("{}{path}", self.base)).timeout(patience);
+        let request = self.shown(request).insert_header((CONTENT_TYPE, "application/json"));
         let mut answer = request.send_body(bytes).await.map_err(|error| self.unreachable(error))?;
         let rest = patience.saturating_sub(begun.elapsed());
         let read = tokio::time::timeout(rest, answer.body().limit(MAX_NODE_BODY_BYTES)).await;
@@ -141,6 +138,28 @@ impl Courier {
             return serde_json::from_slice(&body).map_err(|error| self.garbled(error));
         }
         Err(self.refused(status, &body))
+    }
+
+    /// Asks for what is there.
+    ///
+    /// # Errors
+    /// [`CourierError`].
+    pub async fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, CourierError> {
+        let request = self.client.get(format!("{}{path}", self.base)).timeout(ANSWER_TIMEOUT);
+        let mut answer = self.shown(request).send().await.map_err(|error| self.unreachable(error))?;
+        let read = tokio::time::timeout(ANSWER_TIMEOUT, answer.body().limit(MAX_NODE_BODY_BYTES)).await;
+        let body = read.map_err(|error| self.unreachable(error))?.map_err(|error| self.unreachable(error))?;
+        if answer.status().is_success() {
+            return serde_json::from_slice(&body).map_err(|error| self.garbled(error));
+        }
+        Err(self.refused(answer.status(), &body))
+    }
+
+    fn shown(&self, request: awc::ClientRequest) -> awc::ClientRequest {
+        match &self.token {
+            Some(token) => request.insert_header((AUTHORIZATION, format!("Bearer {token}"))),
+            None => request,
+        }
     }
 
     fn unreachable(&self, why: impl std::fmt::Display) -> CourierError {
@@ -155,7 +174,7 @@ impl Courier {
         let problem: ProblemText = serde_json::from_slice(body).unwrap_or_default();
         let kind = problem.kind.rsplit('/').next().filter(|kind| !kind.is_empty()).map(str::to_owned);
         let words = if problem.detail.is_empty() { problem.title } else { problem.detail };
-        let shown: String = words.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect();
+        let shown: String = words.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS).collect();
         CourierError::Refused { peer: self.base.clone(), status: status.as_u16(), kind, detail: shown }
     }
 }

@@ -6,6 +6,7 @@ pub mod deaths;
 mod far;
 mod former;
 pub mod node;
+mod original;
 mod stopping;
 mod ties;
 
@@ -22,6 +23,7 @@ use crate::exec::{BaseEnv, ExecEvents, Executor, ProcessConfig, ProcessError, Pr
 use crate::link::{LivenessTimers, TimerError};
 use crate::model::meter::Meter;
 use crate::model::{AdmissionRules, HealthBoard, Limits, NodeId, RunnerSpec, StoreSummary};
+use crate::policy::placement::PlacementRule;
 use crate::protocol::platform::PlatformFacts;
 use crate::protocol::runner::{BeginReporting, Occupied, RegisterError, RegisterRunner};
 use crate::protocol::{DeathGuard, PlatformHandle, RunnerHandle};
@@ -103,6 +105,8 @@ pub struct Builder {
     pub limits: Limits,
     /// Which jobs may be taken in; all of them unless told otherwise.
     pub rules: AdmissionRules,
+    /// By which rule a node is chosen for a job.
+    pub placement: PlacementRule,
     /// The timers of silence.
     pub timers: LivenessTimers,
     /// The user id that jobs run as.
@@ -181,6 +185,7 @@ impl Builder {
             secret_key: KeySource::Ephemeral,
             limits: Limits::default(),
             rules: AdmissionRules::default(),
+            placement: PlacementRule::default(),
             timers: LivenessTimers::default(),
             job_uid: rustix::process::geteuid().as_raw(),
             peers: Peers::default(),
@@ -287,20 +292,14 @@ async fn assemble(
     let swept = spool_dir.clone().filter(|_| results.is_none());
     former::clear(&live, slots < wanted_slots, builder.node, &swept, &builder.store).await;
     let vault = Vault::shared(builder.secret_key, &board);
-    let facts = PlatformFacts {
-        limits: builder.limits.clone(),
-        rules: builder.rules,
-        store: builder.store_summary,
-        isolation: executor.isolation(),
-        rooms: executor.rooms(),
-        job_uid: builder.job_uid,
-        warnings: builder.warnings,
-    };
+    let told = (builder.rules, builder.store_summary, builder.job_uid, builder.warnings);
+    let facts = facts(&builder.limits, told, &*executor);
     let (coordinator_ctx, scheduler_ctx) = (Context::<Coordinator>::new(), Context::<Scheduler>::new());
     let (coordinator, scheduler) = (coordinator_ctx.address(), scheduler_ctx.address());
     let hearers = Hearers::start(&builder.meter, guard)?;
     let peers = ties::scheduler_peers(&coordinator, &hearers);
-    scheduler_ctx.run(Scheduler::new(peers, builder.timers, false, guard("scheduler")));
+    let scheduler_actor = Scheduler::new(peers, builder.timers, false, guard("scheduler"));
+    scheduler_ctx.run(scheduler_actor.by_rule(builder.placement));
     let setup = CoordinatorSetup {
         store: builder.store,
         limits: builder.limits,
@@ -348,6 +347,16 @@ async fn assemble(
         #[cfg(feature = "testing")]
         mortals,
     })
+}
+
+/// What the platform tells about itself.
+fn facts(
+    limits: &Limits,
+    (rules, store, job_uid, warnings): (AdmissionRules, StoreSummary, u32, Vec<String>),
+    executor: &dyn Executor,
+) -> PlatformFacts {
+    let (limits, isolation, rooms) = (limits.clone(), executor.isolation(), executor.rooms());
+    PlatformFacts { limits, rules, store, isolation, rooms, job_uid, warnings }
 }
 
 /// The local node registers like any other.

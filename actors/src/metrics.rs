@@ -3,6 +3,7 @@
 
 mod families;
 mod isolation;
+mod nodes;
 mod windows;
 
 use std::sync::Arc;
@@ -153,7 +154,7 @@ impl Handler<RunnerChanged> for Metrics {
     type Result = ();
 
     fn handle(&mut self, message: RunnerChanged, _: &mut Context<Self>) {
-        self.families.runner_changes.with_label_values(&[message.state]).inc();
+        self.families.nodes.changed(message.state);
     }
 }
 

@@ -3,6 +3,7 @@
 //! in or a [`dial`] of ours, takes them from [`Reception`] in the same way.
 
 pub mod dial;
+pub mod original;
 mod reception;
 
 use std::collections::BTreeMap;

@@ -1,22 +1,28 @@
 //! The Scheduler: owns the order of waiting jobs, the capacity of nodes and the verdict on their silence. It proposes;
 //! whether a job really starts is the Coordinator's to commit.
 
-use std::collections::HashMap;
+mod capable;
+mod nodes;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient};
 
-use crate::clock::{self, Moment};
-use crate::link::{LivenessTimers, NodeHealth};
-use crate::model::{Incarnation, JobId, NodeId, WaitReason};
-use crate::policy::placement::{self, Room};
-use crate::policy::queue::FifoQueue;
+use crate::clock;
+use crate::link::{Heard, LivenessTimers, LivenessWatch, NodeHealth};
+use crate::model::{ClassId, Incarnation, NodeId};
+use crate::policy::placement::{self, PlacementRule, Room};
+use crate::policy::queue::ClassQueues;
 use crate::protocol::metrics::{QueueMeasured, RunnerCount, Shutdown};
 use crate::protocol::notices::RunnerChanged;
 use crate::protocol::scheduling::{
-    EnqueueJobs, ExplainJob, ListRunners, NodeHeard, PauseQueue, Placement, ReleaseSlot, RunnerLost, Runners,
-    SetCapacity, StartJobs, WithdrawJobs,
+    DoubtNode, EnqueueJobs, ExplainJobs, ForgetNode, ListRunners, PauseQueue, Placement, ReleaseSlot,
+    RunnerLost, Runners, SetCapacity, SetEligibility, StartJobs, WaitReasons, WithdrawJobs,
 };
 use crate::protocol::{DeathGuard, RunnerSummary};
+use capable::Capabilities;
+use nodes::Node;
 
 /// How often silence is judged and the queue is measured.
 const SWEEP: std::time::Duration = std::time::Duration::from_secs(1);
@@ -34,23 +40,20 @@ pub struct SchedulerPeers {
     pub measured: Recipient<QueueMeasured>,
 }
 
-#[derive(Debug)]
-struct NodeWatch {
-    heard: Moment,
-    health: NodeHealth,
-}
-
 /// The actor.
 #[derive(Debug)]
 pub struct Scheduler {
     peers: SchedulerPeers,
-    timers: LivenessTimers,
-    queue: FifoQueue,
-    rooms: Vec<Room>,
-    watched: HashMap<NodeId, NodeWatch>,
+    watch: LivenessWatch,
+    frozen: bool,
+    rule: PlacementRule,
+    queue: ClassQueues,
+    capable: Capabilities,
+    nodes: BTreeMap<NodeId, Node>,
+    /// How many choices were made.
+    choices: u64,
     paused: bool,
     stopping: bool,
-    last_sweep: Moment,
     guard: DeathGuard,
 }
 
@@ -59,36 +62,66 @@ impl Scheduler {
     pub fn new(peers: SchedulerPeers, timers: LivenessTimers, paused: bool, guard: DeathGuard) -> Self {
         Self {
             peers,
-            timers,
-            queue: FifoQueue::default(),
-            rooms: Vec::new(),
-            watched: HashMap::new(),
+            watch: LivenessWatch::new(timers, clock::uptime_ms()),
+            frozen: false,
+            rule: PlacementRule::default(),
+            queue: ClassQueues::default(),
+            capable: Capabilities::default(),
+            nodes: BTreeMap::new(),
+            choices: 0,
             paused,
             stopping: false,
-            last_sweep: clock::moment(),
             guard,
         }
     }
 
-    fn enqueue(&mut self, jobs: &[JobId], at_front: bool) {
+    /// The same, choosing nodes by this rule.
+    #[must_use]
+    pub fn by_rule(self, rule: PlacementRule) -> Self {
+        Self { rule, ..self }
+    }
+
+    fn enqueue(&mut self, message: EnqueueJobs) {
+        let EnqueueJobs { jobs, at_front } = message;
+        jobs.iter().for_each(|job| self.capable.learn(job.class, &job.needs));
         if at_front {
-            jobs.iter().rev().for_each(|job| self.queue.push_front(*job));
+            jobs.iter().rev().for_each(|job| self.queue.push_front(job.class, job.job));
         } else {
-            jobs.iter().for_each(|job| self.queue.push_back(*job));
+            jobs.iter().for_each(|job| self.queue.push_back(job.class, job.job));
+        }
+        if self.capable.are_many() {
+            self.capable.keep(|class| self.queue.has(class));
         }
         self.propose();
     }
 
-    /// Proposes as many waiting jobs as there is room for.
+    /// Proposes as many waiting jobs as there is room for: the first of all that some node can take now, then the next.
+    /// A class that has none now is passed over, and costs one look.
     fn propose(&mut self) {
         if self.paused || self.stopping {
             return;
         }
+        let mut open: Vec<NodeId> =
+            self.nodes.iter().filter(|(_, node)| node.is_open()).map(|(id, _)| *id).collect();
+        if open.is_empty() {
+            return;
+        }
+        let mut heads: BinaryHeap<_> = self.queue.heads().into_iter().map(Reverse).collect();
         let mut placements = Vec::new();
-        while let Some(room) = placement::least_loaded(&mut self.rooms) {
-            let Some(job) = self.queue.pop() else { break };
-            room.taken += 1;
-            placements.push(Placement { job, node: room.node, incarnation: room.incarnation });
+        while let Some(Reverse((_, class))) = heads.pop() {
+            let Some(id) = self.choose(class, &open) else { continue };
+            let (Some(node), Some(job)) = (self.nodes.get_mut(&id), self.queue.pop(class)) else { continue };
+            self.choices += 1;
+            node.room.taken += 1;
+            node.room.chosen = self.choices;
+            placements.push(Placement { job, node: id, incarnation: node.room.incarnation });
+            if !node.is_open() {
+                open.retain(|other| *other != id);
+            }
+            if open.is_empty() {
+                break;
+            }
+            heads.extend(self.queue.head_of(class).map(|place| Reverse((place, class))));
         }
         if !placements.is_empty() {
             // Bounded: never more proposals than free slots, and a slot is free again only after its answer.
@@ -96,83 +129,117 @@ impl Scheduler {
         }
     }
 
-    fn room(&mut self, node: NodeId, incarnation: Incarnation) -> Option<&mut Room> {
-        self.rooms.iter_mut().find(|room| room.node == node && room.incarnation == incarnation)
+    /// The open node that the next job of this class goes to.
+    fn choose(&mut self, class: ClassId, open: &[NodeId]) -> Option<NodeId> {
+        let (nodes, capable) = (&self.nodes, &mut self.capable);
+        let fitting = open.iter().enumerate().filter_map(|(at, id)| {
+            let node = nodes.get(id)?;
+            capable.is_for(class, *id, node).then_some((at, &node.room))
+        });
+        placement::choose(self.rule, fitting).and_then(|at| open.get(at).copied())
+    }
+
+    /// The node, in this life of it.
+    fn node(&mut self, id: NodeId, incarnation: Incarnation) -> Option<&mut Node> {
+        self.nodes.get_mut(&id).filter(|node| node.room.incarnation == incarnation)
     }
 
     fn release(&mut self, message: ReleaseSlot) {
-        if let Some(room) = self.room(message.node, message.incarnation) {
-            room.taken = room.taken.saturating_sub(message.count);
+        if let Some(node) = self.node(message.node, message.incarnation) {
+            node.room.taken = node.room.taken.saturating_sub(message.count);
         }
         self.propose();
     }
 
     fn set_capacity(&mut self, message: SetCapacity) {
-        let SetCapacity { node, incarnation, usable_slots, taken } = message;
-        match (self.room(node, incarnation), taken) {
-            (Some(room), None) => room.usable = usable_slots,
-            (_, taken) => {
-                self.rooms.retain(|room| room.node != node);
-                self.rooms.push(Room { node, incarnation, usable: usable_slots, taken: taken.unwrap_or(0) });
-            }
+        let SetCapacity { node: id, incarnation, usable_slots, life } = message;
+        if let Some(life) = life {
+            let chosen = self.nodes.get(&id).map_or(0, |node| node.room.chosen);
+            let room = Room { node: id, incarnation, usable: usable_slots, taken: life.taken, chosen };
+            self.nodes.insert(id, Node::new(room, life));
+        } else {
+            let Some(node) = self.node(id, incarnation) else { return };
+            node.room.usable = usable_slots;
+            node.is_doubted = false;
+            node.health = NodeHealth::Ready;
         }
-        self.watched.insert(node, NodeWatch { heard: clock::moment(), health: NodeHealth::Ready });
-        self.announce(node, NodeHealth::Ready);
+        self.capable.doubt();
+        self.announce(id);
         self.propose();
     }
 
-    fn announce(&self, node: NodeId, health: NodeHealth) {
-        let room = self.rooms.iter().find(|room| room.node == node);
-        let notice = RunnerChanged {
-            node,
-            state: health.as_str(),
-            usable_slots: room.map_or(0, |room| room.usable),
-            taken: room.map_or(0, |room| room.taken),
-        };
-        // Bounded: one notice per change of one node's health or size.
+    fn set_eligibility(&mut self, message: SetEligibility) {
+        if let Some(node) = self.nodes.get_mut(&message.node) {
+            node.eligibility = message.eligibility;
+            self.announce(message.node);
+            self.propose();
+        }
+    }
+
+    fn forget(&mut self, id: NodeId) {
+        if let Some(node) = self.nodes.remove(&id) {
+            self.tell(RunnerChanged { node: id, state: "removed", usable_slots: 0, taken: node.room.taken });
+            self.capable.doubt();
+        }
+    }
+
+    fn announce(&self, id: NodeId) {
+        if let Some(node) = self.nodes.get(&id) {
+            let Room { usable, taken, .. } = node.room;
+            self.tell(RunnerChanged { node: id, state: node.state(), usable_slots: usable, taken });
+        }
+    }
+
+    fn tell(&self, notice: RunnerChanged) {
+        // Bounded: one notice per change of one node's health, size or eligibility.
         self.peers.listeners.iter().for_each(|listener| listener.do_send(notice));
     }
 
-    /// Judges the silence of every node. The Scheduler's own delay since the last sweep is no silence of theirs.
+    /// Judges the silence of every node. The Scheduler's own delays are no silence of theirs, and while most of them fall
+    /// silent together nobody is given up.
     fn sweep(&mut self) {
-        let lag_ms = self.last_sweep.elapsed_ms().saturating_sub(SWEEP.as_millis() as u64);
-        self.last_sweep = clock::moment();
-        let mut changed = Vec::new();
-        for (node, watch) in &mut self.watched {
-            let health = self.timers.judge(watch.heard.elapsed_ms(), lag_ms);
-            if health != watch.health {
-                watch.health = health;
-                changed.push((*node, health));
-            }
+        let heard = |(id, node): (&NodeId, &Node)| Heard {
+            node: *id,
+            heard_ms: node.pulse.last_ms(),
+            health: node.health,
+        };
+        let heard: Vec<Heard> = self.nodes.iter().map(heard).collect();
+        let sweep = self.watch.sweep(clock::uptime_ms(), SWEEP.as_millis() as u64, &heard);
+        if sweep.frozen != self.frozen {
+            self.frozen = sweep.frozen;
+            log::warn!(frozen = sweep.frozen; "most runners have fallen silent together, or no longer: while they are, none is given up");
         }
-        for (node, health) in changed {
-            self.judge(node, health);
+        for (id, health) in sweep.moves {
+            self.judge(id, health);
         }
+        self.capable.doubt();
+        self.capable.keep(|class| self.queue.has(class));
         self.queue.shrink();
+        self.propose();
         self.measure();
     }
 
-    fn judge(&mut self, node: NodeId, health: NodeHealth) {
-        log::warn!(node:% = node, health = health.as_str(); "a runner's health changed");
-        self.announce(node, health);
-        let Some(room) = self.rooms.iter().find(|room| room.node == node) else {
+    fn judge(&mut self, id: NodeId, health: NodeHealth) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let health = node.next_health(health);
+        if health == node.health {
             return;
-        };
-        let incarnation = room.incarnation;
-        // Bounded: at most two such messages per silence of one node.
-        match health {
-            NodeHealth::Ready | NodeHealth::Suspect => {}
-            NodeHealth::Unreachable => {
-                self.peers.lost.do_send(RunnerLost { node, incarnation, given_up: false })
-            }
-            NodeHealth::Lost => {
-                self.rooms.retain(|room| room.node != node);
-                self.peers.lost.do_send(RunnerLost { node, incarnation, given_up: true });
-            }
+        }
+        log::warn!(node:% = id, name = node.spec.name.as_str(), health = health.as_str(); "a runner's health changed");
+        node.health = health;
+        let incarnation = node.room.incarnation;
+        if health == NodeHealth::Lost {
+            (node.room.usable, node.room.taken) = (0, 0);
+        }
+        self.announce(id);
+        if health >= NodeHealth::Unreachable {
+            let given_up = health == NodeHealth::Lost;
+            // Bounded: at most two such messages per silence of one node.
+            self.peers.lost.do_send(RunnerLost { node: id, incarnation, given_up });
         }
     }
 
-    fn measure(&self) {
+    fn measure(&mut self) {
         let oldest = self.queue.peek().and_then(|job| job.0.get_timestamp()).map_or(0, |at| {
             let (seconds, nanos) = at.to_unix();
             seconds as i64 * 1000 + i64::from(nanos) / 1_000_000
@@ -183,38 +250,23 @@ impl Scheduler {
             oldest_created_at_ms: oldest,
             runners: self.runners(),
             counts: RunnerCount::ALL.map(|state| self.count(state)),
+            frozen: self.frozen,
         });
     }
 
-    /// A node that is merely suspect is given jobs, so it counts as ready.
     fn count(&self, state: RunnerCount) -> u64 {
-        let state_of = |watch: &NodeWatch| match watch.health {
-            NodeHealth::Unreachable | NodeHealth::Lost => RunnerCount::Lost,
-            NodeHealth::Ready | NodeHealth::Suspect if self.stopping => RunnerCount::Draining,
-            NodeHealth::Ready | NodeHealth::Suspect => RunnerCount::Ready,
-        };
-        self.watched.values().filter(|watch| state_of(watch) == state).count() as u64
+        self.nodes.values().filter(|node| node.counted_as(self.stopping) == state).count() as u64
     }
 
-    fn reason(&self) -> WaitReason {
-        if self.paused || self.stopping {
-            WaitReason::QueuePaused
-        } else if self.rooms.iter().all(|room| room.usable == 0) {
-            WaitReason::NoCapableRunner
-        } else {
-            WaitReason::Resources
-        }
+    fn reasons(&mut self) -> WaitReasons {
+        let (capable, nodes) = (&mut self.capable, &self.nodes);
+        let without_node = self.queue.classes().filter(|class| !capable.has_node(*class, nodes)).collect();
+        WaitReasons { paused: self.paused || self.stopping, without_node }
     }
 
     fn runners(&self) -> Vec<RunnerSummary> {
-        let summary = |room: &Room| RunnerSummary {
-            id: room.node,
-            incarnation: room.incarnation,
-            state: self.watched.get(&room.node).map_or("lost", |watch| watch.health.as_str()),
-            usable_slots: room.usable,
-            taken: room.taken,
-        };
-        self.rooms.iter().map(summary).collect()
+        let now_ms = clock::uptime_ms();
+        self.nodes.values().map(|node| node.summary(now_ms)).collect()
     }
 }
 
@@ -239,10 +291,20 @@ macro_rules! handle {
     };
 }
 
-handle!(EnqueueJobs, (), scheduler, message => scheduler.enqueue(&message.jobs, message.at_front));
-handle!(WithdrawJobs, (), scheduler, message => message.jobs.iter().for_each(|job| scheduler.queue.withdraw(*job)));
+handle!(EnqueueJobs, (), scheduler, message => scheduler.enqueue(message));
+handle!(WithdrawJobs, (), scheduler, message => {
+    message.jobs.iter().for_each(|(job, class)| scheduler.queue.withdraw(*class, *job));
+});
 handle!(ReleaseSlot, (), scheduler, message => scheduler.release(message));
 handle!(SetCapacity, (), scheduler, message => scheduler.set_capacity(message));
+handle!(SetEligibility, (), scheduler, message => scheduler.set_eligibility(message));
+handle!(ForgetNode, (), scheduler, message => scheduler.forget(message.node));
+handle!(DoubtNode, (), scheduler, message => {
+    if let Some(node) = scheduler.node(message.node, message.incarnation) {
+        node.is_doubted = true;
+        scheduler.announce(message.node);
+    }
+});
 
 impl Handler<ListRunners> for Scheduler {
     type Result = actix::MessageResult<ListRunners>;
@@ -252,21 +314,11 @@ impl Handler<ListRunners> for Scheduler {
     }
 }
 
-impl Handler<ExplainJob> for Scheduler {
-    type Result = actix::MessageResult<ExplainJob>;
+impl Handler<ExplainJobs> for Scheduler {
+    type Result = actix::MessageResult<ExplainJobs>;
 
-    fn handle(&mut self, _: ExplainJob, _: &mut Context<Self>) -> Self::Result {
-        actix::MessageResult(self.reason())
-    }
-}
-
-impl Handler<NodeHeard> for Scheduler {
-    type Result = ();
-
-    fn handle(&mut self, message: NodeHeard, _: &mut Context<Self>) {
-        if let Some(watch) = self.watched.get_mut(&message.node) {
-            watch.heard = clock::moment();
-        }
+    fn handle(&mut self, _: ExplainJobs, _: &mut Context<Self>) -> Self::Result {
+        actix::MessageResult(self.reasons())
     }
 }
 

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use crate::model::access::TokenOp;
 use crate::model::{
-    AttemptRecord, ClusterId, Epoch, Incarnation, JobId, JobRecord, JobSpec, JobState, NodeId, Outcome,
-    Status, Tenant, Term,
+    AttemptRecord, ClusterId, Eligibility, Epoch, Incarnation, JobId, JobRecord, JobSpec, JobState, Needs,
+    NodeId, Outcome, Status, Tenant, Term,
 };
 pub use crate::model::{IdempotencyKey, StoreTotals};
 pub use tokens::TokenStore;
@@ -108,6 +108,13 @@ pub enum StoreOp {
         /// Which node.
         node: NodeId,
     },
+    /// Whether a node is given work, from now on and after every registration.
+    MarkNode {
+        /// Which node.
+        node: NodeId,
+        /// Whether it is.
+        eligibility: Eligibility,
+    },
     /// A token changes.
     Token(TokenOp),
 }
@@ -143,12 +150,17 @@ pub enum OpResult {
     Leased(Option<Arc<JobSpec>>),
     /// `Lease`, `Update`, `Finish`: the row is not in the epoch that was named (or is gone); nothing was changed.
     Stale,
-    /// `Delete`: no such finished job. `NoteAttempt`: no such job.
+    /// `Delete`: no such finished job. `NoteAttempt`: no such job. `MarkNode`: no such node.
     NotFound,
     /// `Prune`, the longest finished first; `Forget`, in the order given: what was forgotten.
     Pruned(Pruned),
-    /// `RegisterNode`: the new incarnation.
-    Registered(Incarnation),
+    /// `RegisterNode`: what there is to know of the node.
+    Registered {
+        /// Its new incarnation.
+        incarnation: Incarnation,
+        /// Whether it is given work.
+        eligibility: Eligibility,
+    },
 }
 
 /// Finished jobs that were forgotten.
@@ -193,6 +205,8 @@ pub struct LiveRow {
     pub created_at_ms: i64,
     /// Where it stands.
     pub state: JobState,
+    /// What it needs of a node.
+    pub needs: Needs,
 }
 
 /// Which jobs a list wants. Newest first. The time of a job's acceptance is here the one in its id, to the millisecond.

@@ -1,16 +1,13 @@
-//! What tests of this library and of applications that embed it need again and again: an executor from a closure, and a
-//! probe that stands where an actor would. Only the feature `testing` has it; it knows no actor and no store.
+//! What tests of this library and of applications that embed it need again and again: an executor from a closure, a
+//! probe that stands where an actor would, and the beginnings of messages. Only the feature `testing` has it; it knows no actor and no store.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 
 use crate::exec::{ExecEvents, ExecJob, Executor, NoopExecutor};
-use crate::link::ReportRefusal;
-use crate::model::{AttemptEnd, Exit, NodeId};
-use crate::protocol::NodeGateway;
-use crate::protocol::gateway::{AdmitNode, AnswerOrders, NodeDoors, NodeRefusal, NodeTokens, TakeOrders};
-use crate::protocol::runner::{RegisterError, RunnerReport};
+use crate::model::{AttemptEnd, ClassId, Exit, JobId, Needs, Pulse, RunnerSpec};
+use crate::protocol::scheduling::{NodeLife, WaitingJob};
 
 /// How an executor is made on the actors' own thread.
 pub type Make = Box<dyn FnOnce(ExecEvents) -> Box<dyn Executor> + Send>;
@@ -26,6 +23,31 @@ pub fn scripted_executor(
     script: impl FnMut(&ExecJob) -> Option<AttemptEnd> + Send + 'static,
 ) -> Make {
     Box::new(move |events| Box::new(NoopExecutor::scripted(slots, events, Box::new(script))))
+}
+
+/// Jobs that wait and ask for nothing.
+pub fn waiting(jobs: &[JobId]) -> Vec<WaitingJob> {
+    in_class(ClassId::default(), &Needs::default(), jobs)
+}
+
+/// Jobs that wait and have these needs.
+pub fn in_class(class: ClassId, needs: &Needs, jobs: &[JobId]) -> Vec<WaitingJob> {
+    let needs = Arc::new(needs.clone());
+    jobs.iter().map(|job| WaitingJob { job: *job, class, needs: Arc::clone(&needs) }).collect()
+}
+
+/// What is learnt of a node that was heard at `heard_ms` of the monotonic clock, holds nothing and takes every job that
+/// requires no more than `spec` says.
+pub fn node_life(spec: RunnerSpec, heard_ms: u64) -> NodeLife {
+    let pulse = Pulse::default();
+    pulse.beat(heard_ms);
+    NodeLife {
+        spec: Arc::new(spec),
+        rooms: Arc::default(),
+        pulse: Arc::new(pulse),
+        taken: 0,
+        eligibility: Default::default(),
+    }
 }
 
 /// Hears messages of one type that want no answer, and remembers them in order.
@@ -66,59 +88,5 @@ impl<M: Message<Result = ()> + Unpin + 'static> Handler<M> for Ear<M> {
 
     fn handle(&mut self, message: M, _: &mut Context<Self>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(message);
-    }
-}
-
-/// Doors to other machines behind which nobody is: every node is told that it is not registered. On the thread that calls.
-pub fn closed_doors() -> NodeDoors {
-    let nobody = Nobody.start();
-    let gateway = NodeGateway {
-        admit: nobody.clone().recipient(),
-        orders: nobody.clone().recipient(),
-        answers: nobody.clone().recipient(),
-        report: nobody.recipient(),
-        pulses: Arc::default(),
-        heartbeat_ms: 5_000,
-        tokens: Arc::new(NoTokens),
-    };
-    NodeDoors { gateway, port: None }
-}
-
-#[derive(Debug)]
-struct Nobody;
-
-impl Actor for Nobody {
-    type Context = Context<Self>;
-}
-
-macro_rules! refuses {
-    ($($message:ty => $refusal:expr),+ $(,)?) => {$(
-        impl Handler<$message> for Nobody {
-            type Result = actix::MessageResult<$message>;
-
-            fn handle(&mut self, _: $message, _: &mut Context<Self>) -> Self::Result {
-                actix::MessageResult(Err($refusal))
-            }
-        }
-    )+};
-}
-
-refuses!(
-    AdmitNode => RegisterError::Stopping,
-    TakeOrders => NodeRefusal::NotRegistered,
-    AnswerOrders => NodeRefusal::NotRegistered,
-    RunnerReport => ReportRefusal::NotRegistered,
-);
-
-#[derive(Debug)]
-struct NoTokens;
-
-impl NodeTokens for NoTokens {
-    fn token_of(&self, _: NodeId) -> Option<String> {
-        None
-    }
-
-    fn node_of(&self, _: &str) -> Option<NodeId> {
-        None
     }
 }

@@ -15,7 +15,9 @@ mod global;
 mod isolation;
 mod limits;
 mod node;
+mod nodes;
 mod records;
+mod requires;
 mod settings;
 mod token;
 
@@ -25,9 +27,11 @@ pub use examples::command;
 pub use isolation::IsolationArgs;
 pub use limits::LimitArgs;
 pub use node::{RunnerArgs, ServeArgs};
+pub use nodes::{NodeNames, Nodes, WaitNodesArgs};
 pub use records::{
     ArtifactsArgs, EventsArgs, GroupBy, HelpArgs, HistoryArgs, LogsArgs, ManArgs, PruneArgs, StatsArgs,
 };
+pub use requires::RequireArgs;
 pub use settings::{ApiArgs, ConfigCommand, ConfigShowArgs, ContextCommand, Whose};
 pub use token::{CreateTokenArgs, Token};
 
@@ -141,6 +145,9 @@ pub enum Command {
     /// Keep waiting jobs from being started, or start them again.
     #[command(subcommand)]
     Queue(Queue),
+    /// What there is to run jobs on: list, drain, cordon, resume and remove nodes, or wait for them.
+    #[command(subcommand, visible_aliases = ["runners", "sinfo"])]
+    Nodes(Nodes),
     /// Make, list and revoke the tokens of a server.
     #[command(subcommand)]
     Token(Token),
@@ -223,6 +230,8 @@ pub struct JobArgs {
     /// A shell line to run instead of a command.
     #[arg(long, value_name = "LINE", conflicts_with = "command")]
     pub shell: Option<String>,
+    #[command(flatten)]
+    pub require: RequireArgs,
     #[command(flatten)]
     pub isolation: IsolationArgs,
     /// Have a folder or file of the host in the job's room, at the same place; with :ro it cannot be changed.

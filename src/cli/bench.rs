@@ -8,7 +8,10 @@ use serde::Serialize;
 use super::args::{BenchArgs, Global};
 use super::commands::{print, print_json};
 use super::exit::{self, Failure};
-use crate::bench::{BenchError, BenchOptions, machine_cores, run as measure, run_rooms as measure_rooms};
+use crate::bench::{
+    BenchError, BenchOptions, machine_cores, run as measure, run_remote as measure_remote,
+    run_rooms as measure_rooms,
+};
 use crate::config::OutputForm;
 
 /// Jobs that run at once for each core, unless told: very short jobs wait for the disk longer than they run.
@@ -30,6 +33,9 @@ pub async fn run(args: &BenchArgs, global: &Global) -> i32 {
             exit::say(&format!("measuring {what}"));
         }
     };
+    if args.remote {
+        return tell(measure_remote(&options, say).await, global);
+    }
     if args.isolation == "sandbox" {
         return tell(measure_rooms(&options, say).await, global);
     }

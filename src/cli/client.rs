@@ -20,6 +20,7 @@ use crate::http::api::{
 };
 
 mod body;
+mod nodes;
 mod output;
 mod raw;
 mod records;

@@ -23,7 +23,7 @@ use super::render::{self, Cell, Column};
 use super::stats::stats;
 use super::style::plain;
 use super::submit::submit;
-use super::{contexts, doctor, ops, run, settings, table, token};
+use super::{contexts, doctor, nodes, ops, run, settings, table, token};
 use crate::config::{
     DEFAULT_SERVER, Environment, Origin, OutputForm, check_server, check_token, is_open_to_others, read_token,
 };
@@ -116,6 +116,7 @@ async fn talk(command: &Command, client: &Client, global: &Global, environment: 
         Command::Prune(args) => prune(args, client, global).await,
         Command::Version => version(client, global).await,
         Command::Queue(verb) => ops::queue(*verb, client, global).await,
+        Command::Nodes(verb) => nodes::nodes(verb, client, global).await,
         Command::Token(verb) => token::token(verb, client, global).await,
         Command::Healthcheck(args) => ops::healthcheck(args, client, global).await,
         Command::Api(args) => api(args, client, global).await,

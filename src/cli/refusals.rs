@@ -1,6 +1,6 @@
 //! Flags that a command could only ignore: they are refused by name, with what to say instead.
 
-use super::args::{ApiArgs, Command, ConfigCommand, ConfigShowArgs, ContextCommand, Global, Whose};
+use super::args::{ApiArgs, Command, ConfigCommand, ConfigShowArgs, ContextCommand, Global, Nodes, Whose};
 use super::exit::{Failure, USAGE};
 use crate::config::OutputForm;
 
@@ -130,6 +130,7 @@ fn prints(command: &Command) -> Prints {
         Command::List(_)
         | Command::History(_)
         | Command::Artifacts(_)
+        | Command::Nodes(Nodes::List | Nodes::Wait(_))
         | Command::Context(ContextCommand::List) => Prints::Table,
         Command::Submit(_)
         | Command::Show(_)
@@ -137,6 +138,7 @@ fn prints(command: &Command) -> Prints {
         | Command::Cancel(_)
         | Command::Retry(_)
         | Command::Delete(_)
+        | Command::Nodes(_)
         | Command::Context(_) => Prints::Rows,
         Command::Logs(_)
         | Command::Events(_)

@@ -95,6 +95,7 @@ pub fn job_body(args: &JobArgs, same_host: bool, environment: &Environment) -> R
         timeout_ms: args.timeout,
         grace_ms: args.grace,
         on_lost: args.on_lost.clone(),
+        requires: args.require.body(),
         isolation: args.isolation.body(),
         limits: args.limits.body(),
         mounts: args.mount.iter().map(|text| mount(text, here.as_deref())).collect(),

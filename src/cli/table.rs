@@ -39,6 +39,7 @@ pub const JOBS: &[Column<JobBody>] = &[
     Column::new("timeout_ms", "TIMEOUT", |job: &JobBody| Cell::millis(job.timeout_ms.map(|ms| ms as f64)))
         .right()
         .asked(),
+    Column::new("runner", "NODE", |job: &JobBody| Cell::text(job.runner.as_deref())).wide(),
     Column::new("epoch", "ATTEMPT", |job: &JobBody| Cell::Integer(i64::from(job.epoch))).right().wide(),
     Column::new("cpu_ms", "CPU", |job: &JobBody| {
         Cell::millis(used(job).map(|used| used.cpu_user_ms + used.cpu_system_ms))
@@ -127,6 +128,7 @@ pub fn job(job: &JobBody, colours: bool) -> String {
     add("runtime:", job.runtime_ms.map(|ms| format!("{ms} ms")));
     add("timeout:", job.timeout_ms.map(|ms| format!("{ms} ms")));
     add("folder:", job.cwd.clone());
+    add("node:", job.runner.clone());
     add("attempt:", Some(job.epoch.to_string()));
     add("retry of:", job.retry_of.clone());
     for (name, stream) in [("stdout:", &job.stdout), ("stderr:", &job.stderr)] {

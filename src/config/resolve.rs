@@ -1,20 +1,17 @@
 //! Fills what nobody set with defaults, and refuses what does not go together. It refuses to know who set what.
 
-use std::collections::BTreeMap;
+mod runners;
+
 use std::path::{Path, PathBuf};
 
-use callboard_actors::link::LivenessTimers;
 use callboard_actors::model::mounts::MAX_ALLOWED_MOUNTS;
-use callboard_actors::model::runner_spec::MAX_NODE_NAME_BYTES;
 use callboard_actors::model::{AllowedMount, Isolation, Limits, ResourceLimits, Tier};
 
-use super::sections::{
-    AuditSection, LimitsSection, LivenessSection, RunnerSection, ServerSection, StoreSection,
-};
+use super::sections::{AuditSection, LimitsSection, RunnerSection, ServerSection, StoreSection};
 use super::{
-    AllowedMounts, AuditSettings, Bind, ConfigError, Durability, Environment, FileConfig, Label, List,
-    LivenessProfile, LogFilter, LogFormat, LogSettings, NodeConfig, Role, RunnerSettings, ServerSettings,
-    StoreKind, StoreSettings,
+    AllowedMounts, AuditSettings, Bind, ConfigError, Durability, Environment, FileConfig, List, LogFilter,
+    LogFormat, LogSettings, NodeConfig, Published, Role, RunnerSettings, ServerSettings, StoreKind,
+    StoreSettings,
 };
 
 /// Where a node listens when nobody says otherwise.
@@ -28,8 +25,6 @@ const DEFAULT_EXECUTIONS: usize = 1024;
 const MAX_SLOTS: usize = 4096;
 /// Most runners that a coordinator dials.
 const MAX_DIALLED: usize = 1000;
-/// Most labels of a runner.
-const MAX_LABELS: usize = 64;
 /// Most threads that serve HTTP.
 const MAX_WORKERS: usize = 256;
 /// Connections that are open at once when nobody says otherwise: 10,000 idle ones, and some that do something.
@@ -74,13 +69,14 @@ pub(super) fn resolve(
     let default_store = if role == Role::Runner { StoreKind::Memory } else { StoreKind::Sqlite };
     Ok(NodeConfig {
         role,
-        timers: timers(told.liveness)?,
+        timers: runners::timers(told.liveness)?,
         server,
         store: StoreSettings {
             kind: told.store.kind.unwrap_or(default_store),
             durability: told.store.durability.unwrap_or(Durability::Full),
         },
         runner,
+        placement: told.scheduler.placement.map(|placement| placement.0).unwrap_or_default(),
         log: LogSettings {
             format: told.log.format.unwrap_or(LogFormat::Text),
             level: told.log.level.unwrap_or(LogFilter(vec![(None, log::LevelFilter::Info)])),
@@ -112,32 +108,11 @@ fn runner(server: &ServerSettings, told: RunnerSection) -> Result<RunnerSettings
         allow_host_network: told.allow_host_network.unwrap_or(is_open),
         isolation_check_ms: told.isolation_check.map_or(DEFAULT_ISOLATION_CHECK_MS, |period| period.0),
         allow_mounts: allowed_mounts(told.allow_mounts)?,
-        name: name(told.name)?,
-        labels: labels(told.labels)?,
+        name: runners::name(told.name)?,
+        labels: runners::labels(told.labels)?,
         join: told.join.map(|url| url.0),
         join_token_file: told.join_token_file,
     })
-}
-
-fn name(told: Option<String>) -> Result<Option<String>, ConfigError> {
-    let fits = |name: &String| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        (1..=MAX_NODE_NAME_BYTES).contains(&name.len()) && name.bytes().all(plain)
-    };
-    refuse_unless(told.as_ref().is_none_or(fits), || {
-        format!(
-            "runner.name must be 1 to {MAX_NODE_NAME_BYTES} letters, digits, dots, dashes and underscores"
-        )
-    })?;
-    Ok(told)
-}
-
-fn labels(told: Option<List<Label>>) -> Result<BTreeMap<String, String>, ConfigError> {
-    let labels: BTreeMap<_, _> =
-        told.into_iter().flat_map(|labels| labels.0).map(|Label(key, value)| (key, value)).collect();
-    let count = labels.len();
-    refuse_unless(count <= MAX_LABELS, || format!("labels has {count}: at most {MAX_LABELS} are possible"))?;
-    Ok(labels)
 }
 
 fn allowed_mounts(told: Option<AllowedMounts>) -> Result<Option<Vec<AllowedMount>>, ConfigError> {
@@ -161,6 +136,7 @@ fn server(role: Role, told: ServerSection, environment: &Environment) -> Result<
         token_file: told.token_file,
         secret_key_file: told.secret_key_file,
         insecure: told.insecure.unwrap_or(false),
+        published: told.published.unwrap_or(Published::Everywhere),
         allowed_hosts: told.allowed_hosts.map(|hosts| hosts.0).unwrap_or_default(),
         workers: told.workers.unwrap_or(cores.min(4)),
         max_connections: told.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
@@ -171,23 +147,6 @@ fn server(role: Role, told: ServerSection, environment: &Environment) -> Result<
             .unwrap_or_default(),
         runner_token_file: told.runner_token_file,
     })
-}
-
-fn timers(told: LivenessSection) -> Result<LivenessTimers, ConfigError> {
-    let base = match told.profile {
-        None | Some(LivenessProfile::Default) => LivenessTimers::default(),
-        Some(LivenessProfile::Wan) => LivenessTimers::wan(),
-        Some(LivenessProfile::Test) => LivenessTimers::test(),
-    };
-    let timers = LivenessTimers {
-        heartbeat_ms: told.heartbeat.map_or(base.heartbeat_ms, |time| time.0),
-        suspect_ms: told.suspect.map_or(base.suspect_ms, |time| time.0),
-        unreachable_ms: told.unreachable.map_or(base.unreachable_ms, |time| time.0),
-        lost_ms: told.lost.map_or(base.lost_ms, |time| time.0),
-        ..base
-    };
-    timers.check().map_err(|error| ConfigError::Together(format!("liveness: {error}")))?;
-    Ok(timers)
 }
 
 fn audit(told: AuditSection) -> Result<AuditSettings, ConfigError> {
@@ -286,9 +245,10 @@ fn check_server(server: &ServerSettings) -> Result<(), ConfigError> {
     refuse_unless(server.max_connections > 0, || "max_connections must be at least 1".into())?;
     let open = server.bind.iter().find(|address| !address.ip().is_loopback());
     match open {
-        Some(address) if server.token_file.is_none() && !server.insecure => {
+        Some(address) if server.token_file.is_none() && !server.is_open_on_purpose() => {
             Err(ConfigError::Together(format!(
-                "{address} can be reached by others: set --token-file, or say --insecure to let anyone run commands here"
+                "{address} can be reached by others: set --token-file, say --published loopback where this is a container \
+                 whose port only its own host reaches, or say --insecure to let anyone run commands here"
             )))
         }
         _ => Ok(()),
@@ -303,10 +263,10 @@ fn check_runner(server: &ServerSettings, limits: &Limits, store: &StoreSection) 
          CALLBOARD_DURABILITY"
             .into()
     })?;
-    refuse_unless(server.slots > 0, || "slots is 0: a runner needs at least 1".into())?;
     refuse_unless(server.runner_urls.is_empty(), || {
         "a runner dials no runners: leave `runner_urls` out, also in RUNNER_URL".into()
     })?;
+    refuse_unless(server.slots > 0, || "slots is 0: a runner needs at least 1".into())?;
     refuse_unless(server.secret_key_file.is_none(), || {
         "the jobs of a runner have no secret_env: leave `secret_key_file` out, also in CALLBOARD_SECRET_KEY_FILE"
             .into()
@@ -350,96 +310,5 @@ fn strangers(environment: &Environment) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Millis;
-
-    fn home() -> Environment {
-        Environment::of([("HOME", "/home/x"), ("CALLBOARD_SLOT", "1"), ("CALLBOARD_SLOTS", "5")])
-    }
-
-    #[test]
-    fn flags_cover_variables_and_variables_cover_files() {
-        let layer = |slots, workers, grace| {
-            let mut layer = FileConfig::default();
-            layer.server.slots = slots;
-            layer.server.workers = workers;
-            layer.limits.default_grace = grace;
-            layer
-        };
-        let flags = layer(Some(9), None, None);
-        let environment =
-            Environment::of([("CALLBOARD_SLOTS", "5"), ("CALLBOARD_WORKERS", "6"), ("HOME", "/h")]);
-        let variables = FileConfig::from_environment(&environment).unwrap();
-        let file = layer(Some(1), Some(2), Some(Millis(3)));
-        let config = resolve(Role::Coordinator, flags.or(variables).or(file), &environment).unwrap();
-        assert_eq!((config.server.slots, config.server.workers), (9, 6));
-        assert_eq!(config.limits.default_grace_ms, 3);
-        assert_eq!(config.limits.max_lost, Limits::default().max_lost);
-    }
-
-    #[test]
-    fn a_variable_that_sets_nothing_is_warned_of_and_a_bad_one_refused() {
-        assert_eq!(NodeConfig::defaults(&home()).unwrap().warnings.len(), 1);
-        let bad = Environment::of([("CALLBOARD_SLOTS", "many")]);
-        let shown = FileConfig::from_environment(&bad).unwrap_err().to_string();
-        assert!(shown.starts_with("CALLBOARD_SLOTS: `many`"), "{shown}");
-    }
-
-    #[test]
-    fn runner_url_is_refused_by_name() {
-        let environment = Environment::of([("RUNNER_URL", "http://r:8080"), ("HOME", "/h")]);
-        let shown = NodeConfig::load(Role::Coordinator, FileConfig::default(), None, &environment);
-        let shown = shown.unwrap_err().to_string();
-        assert!(shown.contains("RUNNER_URL") && shown.contains("unset it"), "{shown}");
-    }
-
-    #[test]
-    fn an_open_address_needs_a_token_or_an_explicit_word() {
-        let open = |set: fn(&mut FileConfig)| {
-            let mut told = FileConfig::default();
-            told.server.bind = Some(":8000".parse().unwrap());
-            set(&mut told);
-            resolve(Role::Coordinator, told, &home())
-        };
-        assert!(open(|_| {}).is_err());
-        assert!(open(|told| told.server.insecure = Some(true)).is_ok());
-        assert!(open(|told| told.server.token_file = Some("/t".into())).is_ok());
-    }
-
-    #[test]
-    fn limits_that_contradict_each_other_are_refused() {
-        let wrong: [fn(&mut FileConfig); 7] = [
-            |told| told.audit.max_bytes = Some(super::super::ByteCount(1)),
-            |told| told.audit.keep = Some(1001),
-            |told| told.server.slots = Some(0),
-            |told| told.limits.max_timeout = Some(Millis(0)),
-            |told| told.limits.max_grace = Some(Millis(1)),
-            |told| told.limits.output_head = Some(super::super::ByteCount(1)),
-            |told| told.limits.output_hard = Some(super::super::ByteCount(1)),
-        ];
-        for set in wrong {
-            let mut told = FileConfig::default();
-            set(&mut told);
-            assert!(resolve(Role::Coordinator, told, &home()).is_err());
-        }
-    }
-
-    #[test]
-    fn a_runner_has_defaults_of_its_own_and_refuses_what_it_could_only_ignore() {
-        let runner = |set: fn(&mut FileConfig)| {
-            let mut told = FileConfig::default();
-            set(&mut told);
-            resolve(Role::Runner, told, &home())
-        };
-        let config = runner(|_| {}).unwrap();
-        assert_eq!(config.server.bind, ["127.0.0.1:8080".parse().unwrap()]);
-        assert_eq!((config.store.kind, config.limits.max_live_jobs), (StoreKind::Memory, 1024));
-        assert!(config.server.data_dir.ends_with("callboard/runner"));
-        assert!(runner(|told| told.store.kind = Some(StoreKind::Memory)).is_ok());
-        assert!(runner(|told| told.store.kind = Some(StoreKind::Sqlite)).is_err());
-        assert!(runner(|told| told.store.durability = Some(Durability::Full)).is_err());
-        assert!(runner(|told| told.server.secret_key_file = Some("/k".into())).is_err());
-        assert!(runner(|told| told.limits.max_waiters = Some(1)).is_err());
-    }
-}
+#[path = "resolve/tests.rs"]
+mod tests;

@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use super::units::{
     AllowedMounts, Bind, ByteCount, ColorWhen, Cpus, Durability, IsolationMode, JobUser, Label, List,
-    LivenessProfile, LogFilter, LogFormat, Millis, MinTier, OptionalMillis, OutputForm, PeerUrl, StoreKind,
+    LivenessProfile, LogFilter, LogFormat, Millis, MinTier, OptionalMillis, OutputForm, PeerUrl, Placement,
+    Published, StoreKind,
 };
 use super::{AdmissionSection, ConfigError, Environment};
 
@@ -60,6 +61,8 @@ section! {
         pub secret_key_file: Option<PathBuf> = "CALLBOARD_SECRET_KEY_FILE",
         /// Whether an open address may be served without a token.
         pub insecure: Option<bool> = "CALLBOARD_INSECURE",
+        /// Where a port of a container is published: `loopback` when only its own host can reach it.
+        pub published: Option<Published> = "CALLBOARD_PUBLISHED",
         /// Host names that requests may be addressed to.
         pub allowed_hosts: Option<List<String>> = "CALLBOARD_ALLOWED_HOSTS",
         /// Threads that serve HTTP.
@@ -112,6 +115,15 @@ section! {
         pub join: Option<PeerUrl> = "CALLBOARD_JOIN",
         /// File that holds the token that lets it join.
         pub join_token_file: Option<PathBuf> = "CALLBOARD_JOIN_TOKEN_FILE",
+    }
+}
+
+section! {
+    /// `[scheduler]`: where jobs go.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+    pub struct SchedulerSection {
+        /// By which rule a node is chosen: `least_loaded` or `round_robin`.
+        pub placement: Option<Placement> = "CALLBOARD_PLACEMENT",
     }
 }
 
@@ -253,6 +265,8 @@ pub struct FileConfig {
     pub store: StoreSection,
     /// How jobs are run.
     pub runner: RunnerSection,
+    /// Where jobs go.
+    pub scheduler: SchedulerSection,
     /// How the node logs.
     pub log: LogSection,
     /// How callers without a valid token are treated.
@@ -281,6 +295,7 @@ impl FileConfig {
             server: self.server.or(lower.server),
             store: self.store.or(lower.store),
             runner: self.runner.or(lower.runner),
+            scheduler: self.scheduler.or(lower.scheduler),
             log: self.log.or(lower.log),
             auth: self.auth.or(lower.auth),
             liveness: self.liveness.or(lower.liveness),
@@ -302,6 +317,7 @@ impl FileConfig {
             server: ServerSection::from_environment(environment)?,
             store: StoreSection::from_environment(environment)?,
             runner: RunnerSection::from_environment(environment)?,
+            scheduler: SchedulerSection::from_environment(environment)?,
             log: LogSection::from_environment(environment)?,
             auth: AuthSection::from_environment(environment)?,
             liveness: LivenessSection::from_environment(environment)?,
@@ -325,6 +341,7 @@ impl FileConfig {
             ("server", ServerSection::VARIABLES),
             ("store", StoreSection::VARIABLES),
             ("runner", RunnerSection::VARIABLES),
+            ("scheduler", SchedulerSection::VARIABLES),
             ("log", LogSection::VARIABLES),
             ("auth", AuthSection::VARIABLES),
             ("liveness", LivenessSection::VARIABLES),
@@ -343,6 +360,7 @@ impl FileConfig {
             "server" => self.server.has(key),
             "store" => self.store.has(key),
             "runner" => self.runner.has(key),
+            "scheduler" => self.scheduler.has(key),
             "log" => self.log.has(key),
             "auth" => self.auth.has(key),
             "liveness" => self.liveness.has(key),

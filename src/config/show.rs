@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use callboard_actors::model::Limits;
 use serde_json::{Value, json};
 
 use super::{
@@ -119,7 +120,7 @@ fn shown(path: &Option<PathBuf>) -> Value {
 
 /// What a setting came to; none for a key that is not written down here.
 fn value(config: &NodeConfig, section: &str, key: &str) -> Option<Value> {
-    let (server, limits) = (&config.server, &config.limits);
+    let server = &config.server;
     Some(match (section, key) {
         ("server", "bind") => json!(server.bind.iter().map(ToString::to_string).collect::<Vec<_>>()),
         ("server", "data_dir") => json!(server.data_dir.display().to_string()),
@@ -127,6 +128,7 @@ fn value(config: &NodeConfig, section: &str, key: &str) -> Option<Value> {
         ("server", "token_file") => shown(&server.token_file),
         ("server", "secret_key_file") => shown(&server.secret_key_file),
         ("server", "insecure") => json!(server.insecure),
+        ("server", "published") => json!(server.published.as_str()),
         ("server", "allowed_hosts") => json!(server.allowed_hosts),
         ("server", "workers") => json!(server.workers),
         ("server", "max_connections") => json!(server.max_connections),
@@ -152,6 +154,7 @@ fn value(config: &NodeConfig, section: &str, key: &str) -> Option<Value> {
         }
         ("runner", "join") => json!(config.runner.join),
         ("runner", "join_token_file") => shown(&config.runner.join_token_file),
+        ("scheduler", "placement") => json!(config.placement.as_str()),
         ("log", "format") => json!(config.log.format.as_str()),
         ("log", "level") => json!(levels(&config.log.level)),
         ("auth", "failures_per_minute") => json!(config.auth_failures_per_minute),
@@ -163,33 +166,40 @@ fn value(config: &NodeConfig, section: &str, key: &str) -> Option<Value> {
         ("audit", "enabled") => json!(config.audit.enabled),
         ("audit", "max_bytes") => size(config.audit.max_bytes),
         ("audit", "keep") => json!(config.audit.keep),
-        ("limits", "max_live_jobs") => json!(limits.max_live_jobs),
-        ("limits", "max_in_flight") => json!(limits.max_in_flight),
-        ("limits", "max_waiters") => json!(limits.max_waiters),
-        ("limits", "default_timeout") => limits.default_timeout_ms.map_or_else(|| json!("none"), duration),
-        ("limits", "max_timeout") => duration(limits.max_timeout_ms),
-        ("limits", "default_grace") => duration(limits.default_grace_ms),
-        ("limits", "max_grace") => duration(limits.max_grace_ms),
-        ("limits", "output_head") => size(limits.output_head_bytes),
-        ("limits", "output_tail") => size(limits.output_tail_bytes),
-        ("limits", "output_hard") => size(limits.output_hard_bytes),
-        ("limits", "output_inline") => size(limits.output_inline_bytes),
-        ("limits", "max_artifacts") => size(limits.artifacts_bytes),
-        ("limits", "default_memory") => json!(limits.default_job.memory_bytes.map(size)),
-        ("limits", "max_memory") => json!(limits.max_job.memory_bytes.map(size)),
-        ("limits", "default_cpus") => json!(limits.default_job.cpu_millis.map(cpus)),
-        ("limits", "max_cpus") => json!(limits.max_job.cpu_millis.map(cpus)),
-        ("limits", "default_processes") => json!(limits.default_job.processes),
-        ("limits", "max_processes") => json!(limits.max_job.processes),
-        ("limits", "default_disk") => json!(limits.default_job.disk_bytes.map(size)),
-        ("limits", "max_disk") => json!(limits.max_job.disk_bytes.map(size)),
-        ("limits", "default_open_files") => json!(limits.default_job.open_files),
-        ("limits", "max_open_files") => json!(limits.max_job.open_files),
-        ("limits", "max_lost") => json!(limits.max_lost),
-        ("limits", "retention_age") => duration(limits.retention_age_ms),
-        ("limits", "retention_count") => json!(limits.retention_count),
-        ("limits", "retention_bytes") => size(limits.retention_bytes),
-        ("limits", "idempotency_ttl") => duration(limits.idempotency_ttl_ms),
+        ("limits", _) => return limit(&config.limits, key),
+        _ => return None,
+    })
+}
+
+fn limit(limits: &Limits, key: &str) -> Option<Value> {
+    Some(match key {
+        "max_live_jobs" => json!(limits.max_live_jobs),
+        "max_in_flight" => json!(limits.max_in_flight),
+        "max_waiters" => json!(limits.max_waiters),
+        "default_timeout" => limits.default_timeout_ms.map_or_else(|| json!("none"), duration),
+        "max_timeout" => duration(limits.max_timeout_ms),
+        "default_grace" => duration(limits.default_grace_ms),
+        "max_grace" => duration(limits.max_grace_ms),
+        "output_head" => size(limits.output_head_bytes),
+        "output_tail" => size(limits.output_tail_bytes),
+        "output_hard" => size(limits.output_hard_bytes),
+        "output_inline" => size(limits.output_inline_bytes),
+        "max_artifacts" => size(limits.artifacts_bytes),
+        "default_memory" => json!(limits.default_job.memory_bytes.map(size)),
+        "max_memory" => json!(limits.max_job.memory_bytes.map(size)),
+        "default_cpus" => json!(limits.default_job.cpu_millis.map(cpus)),
+        "max_cpus" => json!(limits.max_job.cpu_millis.map(cpus)),
+        "default_processes" => json!(limits.default_job.processes),
+        "max_processes" => json!(limits.max_job.processes),
+        "default_disk" => json!(limits.default_job.disk_bytes.map(size)),
+        "max_disk" => json!(limits.max_job.disk_bytes.map(size)),
+        "default_open_files" => json!(limits.default_job.open_files),
+        "max_open_files" => json!(limits.max_job.open_files),
+        "max_lost" => json!(limits.max_lost),
+        "retention_age" => duration(limits.retention_age_ms),
+        "retention_count" => json!(limits.retention_count),
+        "retention_bytes" => size(limits.retention_bytes),
+        "idempotency_ttl" => duration(limits.idempotency_ttl_ms),
         _ => return None,
     })
 }

@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 mod jobs;
 mod peers;
 
-pub use jobs::{AllowedMounts, Cpus, IsolationMode, MinTier};
+pub use jobs::{AllowedMounts, Cpus, IsolationMode, MinTier, Placement};
 pub use peers::{Label, PeerUrl};
 
 /// A duration in milliseconds: `90` (seconds), `500ms`, `1m30s`, `2h`, `30d`.
@@ -195,6 +195,16 @@ macro_rules! words {
 }
 
 words!(
+    /// Where a port of a container is published.
+    Published {
+        /// Wherever it listens.
+        Everywhere = "everywhere",
+        /// On the loopback address of the container's host only.
+        Loopback = "loopback",
+    }
+);
+
+words!(
     /// How much time runners are given.
     LivenessProfile {
         /// For one room or one site.
@@ -309,9 +319,9 @@ macro_rules! read_as_text {
 }
 
 read_as_text!(Millis, OptionalMillis, ByteCount, Cpus, Bind, JobUser, LogFilter);
-read_as_text!(LivenessProfile, StoreKind, Durability, LogFormat, OutputForm, ColorWhen);
+read_as_text!(Published, LivenessProfile, StoreKind, Durability, LogFormat, OutputForm, ColorWhen);
 read_as_text!(PeerUrl, List<PeerUrl>, List<Label>);
-read_as_text!(List<Bind>, List<String>, AllowedMounts, IsolationMode, MinTier);
+read_as_text!(List<Bind>, List<String>, AllowedMounts, IsolationMode, MinTier, Placement);
 
 #[cfg(test)]
 mod tests {

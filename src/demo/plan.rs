@@ -98,6 +98,7 @@ impl Planned {
             timeout_ms: self.timeout_ms,
             grace_ms: None,
             on_lost: None,
+            requires: None,
             isolation: None,
             limits: None,
             mounts: Vec::new(),

@@ -10,19 +10,25 @@ use super::object::{object_or_null, objects};
 pub use super::secrets::SecretBody;
 use super::whole::whole_or_null;
 
+mod batch;
 mod files;
 mod isolation;
 mod mounts;
 mod original;
 mod records;
+mod requires;
+mod runners;
 mod tokens;
 mod usage;
 
+pub use batch::{BatchAnswer, BatchBody, BatchItem};
 pub use files::{FileBody, FileContentBody, FileInfoBody, UnkeptBody};
 pub use isolation::{DemandsBody, IsolationBody, IsolationReportBody, LayerBody, RoomsBody};
 pub use mounts::MountBody;
 pub use original::{CompatAccepted, CompatJob, CompatSubmit, ExecuteAnswer, HealthBody};
 pub use records::{EventBody, PruneAnswer, PruneBody, SpreadBody, StatsBody, StatusCounts, WindowBody};
+pub use requires::RequiresBody;
+pub use runners::{CordonBody, CordonWanted, DrainWanted, RunnerBody, RunnerListBody};
 pub use tokens::{TokenBody, TokenListBody, TokenMade, TokenWanted};
 pub use usage::{EnforcedBody, LimitsBody, UsageBody};
 
@@ -82,6 +88,9 @@ pub struct SubmitBody {
     /// `requeue` (default) or `never`: what happens when the node that runs it is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_lost: Option<String>,
+    /// What it requires of the node that runs it; any will do, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object_or_null")]
+    pub requires: Option<RequiresBody>,
     /// How far it is kept apart; a room of its own where its node can make one, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<IsolationBody>,
@@ -97,39 +106,6 @@ pub struct SubmitBody {
     /// Files and folders below `/job` that are kept when it is over, whatever its end: `out/result.csv`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<String>,
-}
-
-/// Body of `POST /v1/jobs/batch`.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BatchBody {
-    /// The jobs, at most 1000.
-    #[serde(deserialize_with = "objects")]
-    pub jobs: Vec<SubmitBody>,
-    /// Whether one invalid job refuses them all (default: no).
-    #[serde(default)]
-    pub all_or_nothing: bool,
-}
-
-/// One line of a batch's answer: a job or a problem.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct BatchItem {
-    /// The job, when it was accepted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub job: Option<JobBody>,
-    /// Why it was not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<ProblemBody>,
-    /// Whether the job is the one that an earlier batch with the same Idempotency-Key got.
-    #[serde(default)]
-    pub replayed: bool,
-}
-
-/// Answer of `POST /v1/jobs/batch`.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct BatchAnswer {
-    /// One item per job, in order.
-    pub items: Vec<BatchItem>,
 }
 
 /// One output stream of a finished or running job.
@@ -156,7 +132,7 @@ pub struct AttemptBody {
     pub epoch: u32,
     /// The node that held it.
     pub node: String,
-    /// `lost`, `returned` or `stale`.
+    /// `lost`, `returned`, `drained` or `stale`.
     pub fate: String,
     /// One line for people.
     pub why: String,
@@ -204,6 +180,9 @@ pub struct JobBody {
     pub timeout_ms: Option<u64>,
     /// Time between TERM and KILL in milliseconds.
     pub grace_ms: u64,
+    /// What it requires of the node that runs it; null when any will do.
+    #[serde(default)]
+    pub requires: Option<RequiresBody>,
     /// How far it asks to be kept apart.
     #[serde(default)]
     pub isolation: DemandsBody,
@@ -237,6 +216,9 @@ pub struct JobBody {
     pub on_lost: String,
     /// Whether its input is streamed.
     pub stdin_streamed: bool,
+    /// The node that has it, or that it ended on: by its name while the server knows that, else by its id.
+    #[serde(default)]
+    pub runner: Option<String>,
     /// Number of the current or last attempt; 0 before the first.
     pub epoch: u32,
     /// Whether someone wants it cancelled.

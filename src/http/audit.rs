@@ -1,4 +1,4 @@
-//! What the audit log says: who did what to which jobs and tokens, and who was not let in. It never has a secret, a
+//! What the audit log says: who did what to which jobs, tokens and runners, and who was not let in. It never has a secret, a
 //! command or a variable in its hands. How lines reach the disk is `telemetry`'s business.
 
 use std::cell::RefCell;
@@ -83,6 +83,10 @@ fn action(route: Route, method: &Method) -> Option<&'static str> {
         Route::V1Prune => "prune",
         Route::V1Pause => "queue.pause",
         Route::V1Resume => "queue.resume",
+        Route::V1Runner if method == Method::DELETE => "runner.remove",
+        Route::V1RunnerCordon => "runner.cordon",
+        Route::V1RunnerDrain => "runner.drain",
+        Route::V1RunnerResume => "runner.resume",
         Route::V1Tokens if method == Method::POST => "token.create",
         Route::V1Token => "token.revoke",
         Route::NodeRegister => "runner.register",
@@ -100,6 +104,8 @@ fn action(route: Route, method: &Method) -> Option<&'static str> {
         | Route::V1Artifacts
         | Route::V1Events
         | Route::V1Stats
+        | Route::V1Runners
+        | Route::V1Runner
         | Route::V1Tokens
         | Route::Metrics
         | Route::Health
@@ -135,7 +141,7 @@ pub fn routed(request: &HttpRequest, route: Route) {
     }
 }
 
-/// The request concerns this job or token.
+/// The request concerns this job, token or runner.
 pub fn touched(request: &HttpRequest, id: impl Display) {
     if let Some(deed) = request.extensions().get::<Rc<Deed>>() {
         let mut told = deed.0.borrow_mut();

@@ -67,10 +67,11 @@ pub enum HostRule {
 }
 
 impl HostRule {
-    /// The rule for a server on `bound`: names are checked on loopback, and wherever allowed names are given.
-    pub fn for_addresses(bound: &[SocketAddr], allowed: &[String]) -> Self {
+    /// The rule for a server on `bound`: names are checked on loopback, wherever allowed names are given, and when that is
+    /// asked for.
+    pub fn for_addresses(bound: &[SocketAddr], allowed: &[String], always: bool) -> Self {
         let loopback_only = bound.iter().all(|address| address.ip().is_loopback());
-        if !loopback_only && allowed.is_empty() {
+        if !loopback_only && !always && allowed.is_empty() {
             return Self::Any;
         }
         let named = allowed.iter().map(|name| host_name(name));
@@ -216,7 +217,7 @@ mod tests {
     #[test]
     fn loopback_answers_to_its_names_on_any_port() {
         let bound = ["127.0.0.1:8000".parse().expect("address")];
-        let rule = HostRule::for_addresses(&bound, &["Build.Example:80".into()]);
+        let rule = HostRule::for_addresses(&bound, &["Build.Example:80".into()], false);
         for host in [
             "localhost",
             "LOCALHOST:1",
@@ -236,8 +237,9 @@ mod tests {
     #[test]
     fn an_open_door_checks_names_only_when_some_are_given() {
         let bound = ["0.0.0.0:8000".parse().expect("address")];
-        assert!(HostRule::for_addresses(&bound, &[]).allows("any.example"));
-        assert!(!HostRule::for_addresses(&bound, &["a.example".into()]).allows("b.example"));
+        assert!(HostRule::for_addresses(&bound, &[], false).allows("any.example"));
+        assert!(!HostRule::for_addresses(&bound, &[], true).allows("any.example"));
+        assert!(!HostRule::for_addresses(&bound, &["a.example".into()], false).allows("b.example"));
     }
 
     #[test]

@@ -74,7 +74,7 @@ kinds! {
         "The detail names the scope that is needed; `callboard token create` makes a token that has it.";
     /// No such thing.
     NOT_FOUND = "not-found", 404, "Not found", None,
-        "Check the path or the job's id. Finished jobs are forgotten after the server's retention time.";
+        "Check the path, or the id or name in it. Finished jobs are forgotten after the server's retention time.";
     /// The path does not know this method.
     METHOD_NOT_ALLOWED = "method-not-allowed", 405, "Method is not allowed", None,
         "The Allow header lists the methods of this path.";
@@ -99,6 +99,9 @@ kinds! {
     /// The tokens would no longer let anybody in, or are too many.
     TOKEN_CONFLICT = "token-conflict", 409, "The tokens do not allow this", None,
         "The detail says which rule protects the way in, and the command to use first.";
+    /// The runner still has jobs, or is the server's own.
+    RUNNER_CONFLICT = "runner-conflict", 409, "The runner does not allow this", None,
+        "The detail says what stands in the way, and what to do first.";
     /// No runner gives the job the isolation that it demands.
     ISOLATION_UNAVAILABLE = "isolation-unavailable", 409, "The isolation that the job demands cannot be had", None,
         "The member `missing` has the layers that are not there, `fix` what would help, and `errors` the field of the job. \
@@ -145,7 +148,7 @@ kinds! {
         "Wait as long as Retry-After says, then repeat the request.";
     /// As many jobs live as may.
     QUEUE_FULL = "queue-full", 503, "The queue is full", Some(5),
-        "Wait until some jobs have ended (limit max_live_jobs), then repeat the request.";
+        "Wait until some jobs have ended (the detail names the limit), then repeat the request.";
     /// The node is stopping.
     DRAINING = "draining", 503, "The node is stopping", Some(5),
         "Repeat the request once the node is back, or at another one.";

@@ -3,7 +3,7 @@
 use callboard_actors::model::Denial;
 use callboard_actors::model::admission::SpecProblem;
 use callboard_actors::protocol::{
-    CancelError, DeleteError, LookupError, OutputError, RetryError, SubmitError,
+    CancelError, ChangeRunnerError, DeleteError, LookupError, OutputError, RetryError, SubmitError,
 };
 
 use super::api::{FieldProblem, RuleBody};
@@ -18,7 +18,7 @@ impl From<SubmitError> for Problem {
             }
             SubmitError::Denied { denial, .. } => return denied(denial),
             SubmitError::Isolation { refusal, .. } => return Self::isolation(refusal),
-            SubmitError::QueueFull { .. } => &kinds::QUEUE_FULL,
+            SubmitError::QueueFull { .. } | SubmitError::TooVaried { .. } => &kinds::QUEUE_FULL,
             SubmitError::Busy => &kinds::TOO_MANY_REQUESTS,
             SubmitError::Draining => &kinds::DRAINING,
             SubmitError::KeyReused => &kinds::KEY_REUSED,
@@ -91,6 +91,19 @@ impl From<RetryError> for Problem {
             }
             RetryError::Lookup(error) => error.into(),
             RetryError::Submit(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeRunnerError> for Problem {
+    fn from(error: ChangeRunnerError) -> Self {
+        match error {
+            ChangeRunnerError::Unknown => Self::new(&kinds::NOT_FOUND, error.to_string()),
+            ChangeRunnerError::Busy { .. } | ChangeRunnerError::Local => {
+                Self::new(&kinds::RUNNER_CONFLICT, error.to_string())
+            }
+            ChangeRunnerError::Why => Self::field("#/why", error.to_string()),
+            ChangeRunnerError::Lookup(error) => error.into(),
         }
     }
 }

@@ -13,8 +13,8 @@ use super::api::{EventBody, LogFrame, ProblemBody};
 use super::kinds::ProblemKind;
 use super::problem::PROBLEM_JSON;
 use super::{
-    artifacts, cancel, compat, events, execute, jobs, logs, metrics, ops, pages, prune, stats, stdin, submit,
-    tokens,
+    artifacts, cancel, compat, events, execute, jobs, logs, metrics, ops, pages, prune, runners, stats,
+    stdin, submit, tokens,
 };
 use crate::config::Role;
 
@@ -32,6 +32,7 @@ mod precise;
         submit::one, submit::batch, jobs::list, jobs::show, jobs::forget,
         cancel::cancel, cancel::retry, logs::show, artifacts::show, stdin::write,
         prune::prune, events::show, stats::show,
+        runners::list, runners::show, runners::cordon, runners::drain, runners::resume, runners::remove,
         ops::pause, ops::resume, tokens::create, tokens::list, tokens::revoke, ops::version, ops::livez, ops::readyz,
         pages::openapi, pages::problem,
     ),
@@ -92,8 +93,11 @@ fn refusals(path: &str, operation: &Operation) -> Vec<u16> {
     let of_v1 = path.starts_with("/v1/");
     let has = |name: &str| operation.operation_id.as_deref() == Some(name);
     let submits = has("submit_job") || has("submit_batch") || has("original_submit_job") || has("execute");
-    let reads_body =
-        submits || operation.request_body.is_some() || has("retry_job") || path.contains("queue");
+    let reads_body = submits
+        || operation.request_body.is_some()
+        || has("retry_job")
+        || has("resume_runner")
+        || path.contains("queue");
     let mut codes = vec![401, 403, 429, 431, 500, 503];
     for (applies, more) in [
         (path.contains('{'), &[404][..]),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use actix_web::web::Payload;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use callboard_actors::model::limits::MAX_BODY_BYTES;
-use callboard_actors::protocol::Health;
+use callboard_actors::protocol::{Health, RunnerSummary};
 use serde::Deserialize;
 
 use super::access::Visit;
@@ -61,7 +61,7 @@ pub async fn readyz(door: Visit, request: HttpRequest) -> Result<HttpResponse, P
 
 /// One line per check, as Kubernetes writes them. That the queue is paused is told and is no failure.
 fn checks(health: &Health) -> String {
-    let usable = health.runners.iter().any(|runner| runner.state == "ready" && runner.usable_slots > 0);
+    let usable = health.runners.iter().any(RunnerSummary::is_usable);
     let lines = [
         (health.alive, "actors", "they do not answer"),
         (health.store_ok, "store", "the last commit failed"),

@@ -6,8 +6,8 @@ use actix_web::{HttpRequest, HttpResponse, Resource};
 
 use super::problem::Problem;
 use super::{
-    artifacts, cancel, compat, events, execute, gateway, jobs, logs, metrics, ops, pages, port, prune, stats,
-    stdin, submit, tokens,
+    artifacts, cancel, compat, events, execute, gateway, jobs, logs, metrics, ops, pages, port, prune,
+    runners, stats, stdin, submit, tokens,
 };
 use crate::config::Role;
 
@@ -84,6 +84,16 @@ routes! {
     V1Pause = "/v1/queue/pause", "POST", [Coordinator];
     /// Start jobs again.
     V1Resume = "/v1/queue/resume", "POST", [Coordinator];
+    /// The nodes.
+    V1Runners = "/v1/runners", "GET, HEAD", [Coordinator];
+    /// One node; forget it.
+    V1Runner = "/v1/runners/{id}", "GET, HEAD, DELETE", [Coordinator];
+    /// Give a node no more jobs.
+    V1RunnerCordon = "/v1/runners/{id}/cordon", "POST", [Coordinator];
+    /// The same, and end those that it has in the end.
+    V1RunnerDrain = "/v1/runners/{id}/drain", "POST", [Coordinator];
+    /// Give a node jobs again.
+    V1RunnerResume = "/v1/runners/{id}/resume", "POST", [Coordinator];
     /// Make and list tokens.
     V1Tokens = "/v1/tokens", "GET, HEAD, POST", [Coordinator];
     /// Revoke a token.
@@ -119,7 +129,10 @@ routes! {
 /// Registers the paths of this role. A path's own methods stand in [`Route::allow`]; any other is answered with 405.
 pub fn register(role: Role, config: &mut ServiceConfig) {
     match role {
-        Role::Coordinator => register_jobs(config),
+        Role::Coordinator => {
+            register_jobs(config);
+            register_runners(config);
+        }
         Role::Runner => register_runner(config),
     }
     register_shared(config);
@@ -187,6 +200,21 @@ fn register_jobs(config: &mut ServiceConfig) {
         .service(at(Route::NodeOrders).route(post().to(gateway::orders)))
         .service(at(Route::NodeAnswers).route(post().to(gateway::answers)))
         .service(at(Route::NodeReport).route(post().to(gateway::report)));
+}
+
+fn register_runners(config: &mut ServiceConfig) {
+    let (get, head, post) = (web::get, web::head, web::post);
+    config
+        .service(at(Route::V1Runners).route(get().to(runners::list)).route(head().to(runners::list)))
+        .service(
+            at(Route::V1Runner)
+                .route(get().to(runners::show))
+                .route(head().to(runners::show))
+                .route(web::delete().to(runners::remove)),
+        )
+        .service(at(Route::V1RunnerCordon).route(post().to(runners::cordon)))
+        .service(at(Route::V1RunnerDrain).route(post().to(runners::drain)))
+        .service(at(Route::V1RunnerResume).route(post().to(runners::resume)));
 }
 
 fn at(route: Route) -> Resource {

@@ -36,6 +36,8 @@ pub struct HttpConfig {
     pub allowed_hosts: Vec<String>,
     /// Whether an open address may be bound without a token.
     pub insecure: bool,
+    /// Whether requests must name an allowed host although the address is an open one.
+    pub checks_hosts: bool,
     /// Threads that answer.
     pub workers: usize,
     /// Most connections, over all threads; more wait unaccepted.
@@ -56,6 +58,7 @@ impl Default for HttpConfig {
             bind: vec![SocketAddr::from(([127, 0, 0, 1], 8000))],
             allowed_hosts: Vec::new(),
             insecure: false,
+            checks_hosts: false,
             workers: available_parallelism().map_or(1, |cores| cores.get().min(2)),
             max_connections: 8192,
             keep_alive: Duration::from_secs(75),
@@ -151,7 +154,7 @@ impl Running {
 pub fn serve(door: Door, config: &HttpConfig, listeners: Vec<TcpListener>) -> Result<Running, ServeError> {
     let bound = listeners.iter().map(TcpListener::local_addr);
     let addresses = bound.collect::<io::Result<Vec<_>>>()?;
-    let hosts = HostRule::for_addresses(&addresses, &config.allowed_hosts);
+    let hosts = HostRule::for_addresses(&addresses, &config.allowed_hosts, config.checks_hosts);
     let door = Door { body_timeout: config.body_timeout, ..door.with_hosts(hosts) };
     let workers = config.workers.max(1);
     let mut server = Server::build()

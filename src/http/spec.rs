@@ -41,6 +41,7 @@ pub fn of(body: SubmitBody, limits: &Limits) -> Result<JobSpec, Problem> {
         timeout_ms: body.timeout_ms.or(limits.default_timeout_ms),
         grace_ms: body.grace_ms.unwrap_or(limits.default_grace_ms),
         on_lost,
+        requires: body.requires.map(Into::into).unwrap_or_default(),
         isolation,
         demands,
         mounts: body.mounts.into_iter().map(Into::into).collect(),

@@ -6,7 +6,7 @@ use callboard_actors::model::{
     AttemptRecord, Captured, CommandLine, Exit, InputMode, JobState, JobView, OnLost, Outcome, Usage, time,
 };
 
-use super::api::{AttemptBody, CommandBody, JobBody, OutputBody, UsageBody};
+use super::api::{AttemptBody, CommandBody, JobBody, OutputBody, RequiresBody, UsageBody};
 use super::signals;
 
 /// A job with everything that is known of it.
@@ -46,6 +46,7 @@ pub fn listed(view: &JobView) -> JobBody {
         runtime_ms: None,
         timeout_ms: spec.timeout_ms,
         grace_ms: spec.grace_ms,
+        requires: RequiresBody::of(&spec.requires),
         isolation: spec.into(),
         limits: spec.limits.into(),
         mounts: spec.mounts.iter().map(Into::into).collect(),
@@ -58,6 +59,7 @@ pub fn listed(view: &JobView) -> JobBody {
         secret_env: Vec::new(),
         on_lost: on_lost(spec.on_lost).into(),
         stdin_streamed: matches!(spec.input, InputMode::Streamed),
+        runner: runner(view),
         epoch: record.state.epoch().0,
         cancelling: false,
         stdout: OutputBody::default(),
@@ -76,6 +78,11 @@ pub fn listed(view: &JobView) -> JobBody {
         add_outcome(&mut body, outcome);
     }
     body
+}
+
+fn runner(view: &JobView) -> Option<String> {
+    let name = view.runner.as_ref().map(|spec| spec.name.clone()).filter(|name| !name.is_empty());
+    name.or_else(|| view.node().map(|node| node.to_string()))
 }
 
 fn add_outcome(body: &mut JobBody, outcome: &Outcome) {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::config::ServerSettings;
+use crate::config::{Published, ServerSettings};
 
 /// Time between two reminders.
 const REMINDER: Duration = Duration::from_secs(60);
@@ -16,6 +16,16 @@ pub fn warning(server: &ServerSettings) -> Option<String> {
             "INSECURE: anyone who reaches {open} can run commands here: demand a token with --token-file, or drop \
              --insecure"
         )
+    })
+}
+
+/// What remains open where a port is published on loopback only.
+pub fn published(server: &ServerSettings) -> Option<String> {
+    let told = server.published == Published::Loopback && server.token_file.is_none();
+    told.then(|| {
+        "no token is demanded because the port is published on loopback only: every user of the host, and whatever else is on \
+         the container's network, can run commands here"
+            .into()
     })
 }
 

@@ -13,6 +13,7 @@ mod commands;
 mod contexts;
 mod forms;
 mod looks;
+mod nodes;
 mod output;
 mod records;
 mod settings;

@@ -11,9 +11,9 @@ use callboard_actors::clock;
 use callboard_actors::model::access::TokenRecord;
 use callboard_actors::model::meter::Meter;
 use callboard_actors::model::{
-    AdmissionRules, AttemptRecord, Epoch, HealthBoard, Incarnation, InputMode, IsolationReport, JobId,
-    JobRecord, JobSpec, JobState, JobView, Kept, Lease, Limits, NodeId, Outcome, Status, StoreSummary,
-    Stream, Tenant, WaitReason, admission,
+    AdmissionRules, AttemptRecord, Cordon, Eligibility, Epoch, HealthBoard, Incarnation, InputMode,
+    IsolationReport, JobId, JobRecord, JobSpec, JobState, JobView, Kept, Lease, Limits, NodeId, Outcome,
+    RunnerSpec, Status, StoreSummary, Stream, Tenant, Tier, WaitReason, admission,
 };
 use callboard_actors::protocol::access::*;
 use callboard_actors::protocol::feed::EventFeed;
@@ -47,6 +47,9 @@ pub struct Stage {
     pub tokens: Vec<TokenRecord>,
     pub paused: bool,
     pub runners_gone: bool,
+    pub eligibility: Eligibility,
+    pub runner_changes: Vec<ChangeRunner>,
+    pub refuse_change: Option<ChangeRunnerError>,
     pub refuse_submit: Option<SubmitError>,
     pub refuse_lookup: Option<LookupError>,
     pub refuse_output: Option<OutputError>,
@@ -97,7 +100,7 @@ impl Stage {
                 at_ms: 0,
             }],
         };
-        let view = JobView { record, waiting: Some(WaitReason::Resources) };
+        let view = JobView { record, waiting: Some(WaitReason::Resources), runner: None };
         let job = FakeJob { view: view.clone(), output: Default::default(), input: Vec::new() };
         self.jobs.insert(view.record.id, job);
         view
@@ -164,9 +167,9 @@ impl Fake {
             recipients(&address),
             address.clone().recipient(),
             address.clone().recipient(),
-            MetricsRecipients { render: address.clone().recipient(), stats: address.recipient() },
+            MetricsRecipients { render: address.clone().recipient(), stats: address.clone().recipient() },
             feed.clone(),
-            callboard_actors::testing::closed_doors(),
+            doors::doors(&address),
             board.clone(),
             Arc::new(Meter::default()),
             facts,
@@ -204,6 +207,7 @@ fn recipients(player: &Addr<Player>) -> JobRecipients {
         write_input: player.clone().recipient(),
         tenant: player.clone().recipient(),
         list_tokens: player.clone().recipient(),
+        change_runner: player.clone().recipient(),
         change_tokens: player.clone().recipient(),
     }
 }
@@ -234,6 +238,7 @@ macro_rules! answer {
     };
 }
 
+mod doors;
 mod records;
 
 impl Handler<SubmitJobs> for Player {

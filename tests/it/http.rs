@@ -8,6 +8,7 @@ mod logs;
 mod mounted;
 mod ops;
 mod records;
+mod runners;
 mod scopes;
 mod server;
 mod submit;

@@ -121,15 +121,13 @@ impl Launch {
     }
 
     /// Waits until it lives only: jobs would not start yet, or a token is demanded.
-    pub fn unready(mut self) -> Self {
-        self.waits_only_for_life = true;
-        self
+    pub fn unready(self) -> Self {
+        Self { waits_only_for_life: true, ..self }
     }
 
     /// Listens on a port that others know.
-    pub fn on_port(mut self, port: u16) -> Self {
-        self.port = Some(port);
-        self
+    pub fn on_port(self, port: u16) -> Self {
+        Self { port: Some(port), ..self }
     }
 
     pub fn slots(mut self, slots: u32) -> Self {

@@ -29,7 +29,7 @@ fn a_server_that_cannot_start_says_why_in_one_line_and_how_to_mend_it() {
         (&["--bind", "127.0.0.1:0", "--data-dir", &data_dir][..], None, 1, "in use by another callboard"),
         (&["--bind", &taken, "--data-dir", &other], None, 1, "--bind"),
         (&["--bind", "0.0.0.0:0", "--data-dir", &other], None, 78, "--token-file"),
-        (&["--bind", "127.0.0.1:0"], Some(("RUNNER_URL", "http://127.0.0.1:1")), 78, "RUNNER_URL"),
+        (&["--bind", "127.0.0.1:0"], Some(("RUNNER_URL", "127.0.0.1:1")), 78, "RUNNER_URL"),
         (&["--config", &config], None, 78, "slotz"),
         (&["--config", "/no/such/file"], None, 78, "--config"),
     ] {

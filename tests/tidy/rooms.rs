@@ -27,11 +27,11 @@ const LIBRARY_ROOMS: &[Row] = &[
     ("scheduler", &["model", "policy", "protocol", "link"]),
     ("runner", &["model", "protocol", "exec", "spool", "link", "secret"]),
     ("courier", &["wire"]),
-    ("runner_proxy", &["model", "protocol", "wire", "link", "secret", "courier"]),
+    ("runner_proxy", &["model", "protocol", "wire", "link", "secret", "courier", "exec"]),
     ("uplink", &["model", "protocol", "wire", "link", "secret", "courier"]),
     ("metrics", &["model", "protocol"]),
     ("events", &["protocol"]),
-    ("testing", &["model", "protocol", "exec", "link"]),
+    ("testing", &["model", "protocol", "exec"]),
     ("graph", &[]),
 ];
 

@@ -84,7 +84,9 @@ fn actors_hold_recipients_and_touch_nothing_themselves() {
         "fn a(b: &Addr<Self>, c: Addr<super::Coordinator>) { d.unwrap_or(1) }",
     );
     permitted("actors/src/metrics.rs", "use prometheus::Registry;");
-    permitted("actors/src/runner_proxy.rs", "use awc::Client; fn a(b: Addr<RunnerProxy>) {}");
+    permitted("actors/src/courier.rs", "use awc::Client;");
+    permitted("actors/src/runner_proxy.rs", "fn a(b: Addr<RunnerProxy>) {}");
+    refused("actors/src/uplink.rs", "use awc::Client;");
     refused("actors/src/runner_proxy.rs", "fn a(b: Addr<Runner>) {}");
     refused("actors/src/metrics.rs", "fn a() { awc::Client::new() }");
 }

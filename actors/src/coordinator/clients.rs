@@ -16,12 +16,15 @@ use super::live::LiveJob;
 use crate::clock;
 use crate::model::admission;
 use crate::model::meter::Rejected;
-use crate::model::{JobId, JobRecord, JobSpec, JobState, JobView, SecretError, Status, WaitReason};
+use crate::model::needs::MAX_CLASSES;
+use crate::model::{
+    JobId, JobRecord, JobSpec, JobState, JobView, Needs, RunnerSpec, SecretError, Status, WaitReason,
+};
 use crate::policy::intake;
 use crate::protocol::jobs::{
     Accepted, AwaitJob, FindJob, GetJob, JobPage, ListJobs, Submission, SubmitJobs, SubmitResults,
 };
-use crate::protocol::scheduling::{EnqueueJobs, ExplainJob};
+use crate::protocol::scheduling::{EnqueueJobs, ExplainJobs, WaitReasons};
 use crate::protocol::{LookupError, SubmitError};
 use crate::store::{ListQuery, NewJob, StoreOp};
 
@@ -65,7 +68,8 @@ impl Coordinator {
             }
         }
         if !enqueued.is_empty() {
-            let asked = self.peers.enqueue.send(EnqueueJobs { jobs: enqueued, at_front: false });
+            let jobs = enqueued.into_iter().filter_map(|job| self.live.waiting(job)).collect();
+            let asked = self.peers.enqueue.send(EnqueueJobs { jobs, at_front: false });
             self.flush_after(asked, ctx);
         }
         answer
@@ -85,6 +89,10 @@ impl Coordinator {
         if !intake::has_room(self.live.len(), asked, limits.max_live_jobs) {
             self.setup.meter.rejected[Rejected::QueueFull as usize].add(1);
             return Err(SubmitError::QueueFull { limit: limits.max_live_jobs });
+        }
+        if !self.live.has_room_for(&Needs::of(&submission.spec)) {
+            self.setup.meter.rejected[Rejected::QueueFull as usize].add(1);
+            return Err(SubmitError::TooVaried { limit: MAX_CLASSES });
         }
         if submission.judged {
             self.judge_isolation(&submission.spec, index)?;
@@ -114,7 +122,7 @@ impl Coordinator {
         index: usize,
     ) -> Result<JobId, SecretError> {
         let (id, created_at_ms) = (clock::new_job_id(), clock::now_ms());
-        let Submission { mut spec, secret_env, mut idempotency, tenant, judged: _ } = submission;
+        let Submission { mut spec, secret_env, mut idempotency, tenant, judged } = submission;
         if !secret_env.is_empty() {
             let vault = &self.setup.vault;
             spec.secret_env = vault.seal(id, &secret_env)?;
@@ -124,7 +132,11 @@ impl Coordinator {
         }
         let spec = Arc::new(spec);
         let has_history = retry_of.is_some() || !tenant.is_default();
-        self.live.insert(id, LiveJob::new(created_at_ms, has_history));
+        let boards = self.nodes.values().map(|node| &*node.handle.rooms);
+        // It would wait for a node that gives what it asks for, and its client knows no way to hear of that.
+        let takes_anything = !judged && intake::some_node_fits(&spec, boards).is_err();
+        let needs = Needs { takes_anything, ..Needs::of(&spec) };
+        self.live.insert(id, LiveJob::new(created_at_ms, has_history), needs);
         self.specs.remember(id, Arc::clone(&spec));
         let ticket = Rc::clone(ticket);
         let then = Then::Submitted { ticket, index, job: id, spec: Arc::clone(&spec), created_at_ms, tenant };
@@ -133,15 +145,27 @@ impl Coordinator {
     }
 
     /// The view of a record from the store, brought up to what is known of the job in memory.
-    pub(super) fn overlay(&self, mut record: JobRecord, waiting: WaitReason) -> JobView {
-        if let Some(live) = self.live.get(&record.id)
+    pub(super) fn overlay(&self, mut record: JobRecord, reasons: &WaitReasons) -> JobView {
+        let live = self.live.get(&record.id);
+        if let Some(live) = live
             && !record.state.is_ended()
             && live.state.epoch() == record.state.epoch()
         {
             record.state = live.state.clone();
         }
-        let waiting = matches!(record.state, JobState::Queued(_)).then_some(waiting);
-        JobView { record, waiting }
+        let is_queued = matches!(record.state, JobState::Queued(_));
+        let waiting = is_queued.then(|| reasons.of(live.map(|live| live.class).unwrap_or_default()));
+        let runner = self.runner_of(&record.state);
+        JobView { record, waiting, runner }
+    }
+
+    /// What the node that has a job in this state, or had it, says of itself.
+    pub(super) fn runner_of(&self, state: &JobState) -> Option<Arc<RunnerSpec>> {
+        let node = match state {
+            JobState::Ended(outcome) => outcome.node,
+            state => state.lease().map(|lease| lease.node),
+        };
+        self.nodes.get(&node?).map(|node| Arc::clone(&node.spec))
     }
 
     /// The reason shown for a job that was accepted just now, before the Scheduler was asked.
@@ -152,17 +176,17 @@ impl Coordinator {
     /// Looks a job up in the store and brings it up to date.
     pub(super) fn look_up(&self, id: JobId) -> ResponseActFuture<Self, Result<JobView, LookupError>> {
         let found = self.setup.store.get(id);
-        let asked = self.peers.explain.send(ExplainJob);
+        let asked = self.peers.explain.send(ExplainJobs);
         let both = async move {
             let found = found.await;
-            let waiting = match &found {
+            let reasons = match &found {
                 Ok(Some(record)) if !record.state.is_ended() => asked.await.ok(),
                 _ => None,
             };
-            (found, waiting.unwrap_or(WaitReason::Resources))
+            (found, reasons.unwrap_or_default())
         };
-        Box::pin(both.into_actor(self).map(|(found, waiting), coordinator, _| match found {
-            Ok(Some(record)) => Ok(coordinator.overlay(record, waiting)),
+        Box::pin(both.into_actor(self).map(|(found, reasons), coordinator, _| match found {
+            Ok(Some(record)) => Ok(coordinator.overlay(record, &reasons)),
             Ok(None) => Err(LookupError::NotFound),
             Err(error) => Err(LookupError::Store(error.to_string())),
         }))
@@ -268,10 +292,10 @@ impl Handler<ListJobs> for Coordinator {
             page: JobPage::default(),
             reads: 0,
         };
-        let asked = self.peers.explain.send(ExplainJob);
-        let asked = async move { asked.await.unwrap_or(WaitReason::Resources) };
+        let asked = self.peers.explain.send(ExplainJobs);
+        let asked = async move { asked.await.unwrap_or_default() };
         Box::pin(
-            asked.into_actor(self).then(|waiting, coordinator, _| list_on(coordinator, listing, waiting)),
+            asked.into_actor(self).then(|reasons, coordinator, _| list_on(coordinator, listing, reasons)),
         )
     }
 }
@@ -287,7 +311,7 @@ struct Listing {
 fn list_on(
     coordinator: &Coordinator,
     mut listing: Listing,
-    waiting: WaitReason,
+    reasons: WaitReasons,
 ) -> ResponseActFuture<Coordinator, Result<JobPage, LookupError>> {
     let limit = listing.query.limit.max(1);
     let found = coordinator.setup.store.list(ListQuery {
@@ -310,7 +334,7 @@ fn list_on(
         listing.reads += 1;
         listing.page.next = None;
         for record in records {
-            let view = coordinator.overlay(record, waiting);
+            let view = coordinator.overlay(record, &reasons);
             listing.page.next = Some(view.record.id);
             if listing.wanted.is_empty() || listing.wanted.contains(&view.status()) {
                 listing.page.jobs.push(view);
@@ -325,6 +349,6 @@ fn list_on(
             }
             return done(Ok(listing.page));
         }
-        list_on(coordinator, listing, waiting)
+        list_on(coordinator, listing, reasons)
     }))
 }

@@ -12,14 +12,17 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use tokio::sync::oneshot;
 
 use super::Coordinator;
+use super::operate::ChangeReply;
 use crate::clock::{Moment, moment};
 use crate::link::{ReportReply, Verdict};
-use crate::model::{AttemptId, Incarnation, JobId, JobSpec, NodeId, Outcome, Status, Tenant};
+use crate::model::{
+    AttemptId, Eligibility, Incarnation, JobId, JobSpec, NodeId, Outcome, RunnerSpec, Status, Tenant,
+};
 use crate::policy::grouping;
 use crate::protocol::jobs::SubmitResults;
 use crate::protocol::notices::{JobChange, JobChanged};
 use crate::protocol::runner::{RegisterError, Registration};
-use crate::protocol::{DeleteError, RunnerHandle, SubmitError};
+use crate::protocol::{ChangeRunnerError, DeleteError, RunnerHandle, SubmitError};
 use crate::store::{OpResult, Pruned, StoreError, StoreOp};
 
 /// How long after a failed commit it is tried again.
@@ -59,8 +62,16 @@ pub(super) enum Then {
     Pruned,
     /// Finished jobs were forgotten because somebody asked for it.
     Forgotten { reply: oneshot::Sender<Pruned> },
+    /// A node is given work from now on, or none.
+    Marked { node: NodeId, eligibility: Eligibility, reply: ChangeReply },
+    /// A node is to be forgotten.
+    Removed { node: NodeId, reply: oneshot::Sender<Result<Eligibility, ChangeRunnerError>> },
     /// A node has a new life.
-    Registered { handle: Box<RunnerHandle>, reply: oneshot::Sender<Result<Registration, RegisterError>> },
+    Registered {
+        handle: Box<RunnerHandle>,
+        spec: Arc<RunnerSpec>,
+        reply: oneshot::Sender<Result<Registration, RegisterError>>,
+    },
 }
 
 pub(super) struct Entry {
@@ -207,6 +218,9 @@ impl Coordinator {
         }
         self.send_assignments(std::mem::take(&mut round.assignments), ctx);
         std::mem::take(&mut round.wishes).into_iter().for_each(|job| self.send_cancel(job, ctx));
+        std::mem::take(&mut round.restate)
+            .into_iter()
+            .for_each(|node| self.order_cancels(node, Vec::new(), ctx));
         self.tell_listeners(round.changes);
         self.ask_scheduler(round.asks, ctx);
         if round.prune_again && !self.draining {
@@ -252,16 +266,16 @@ impl Coordinator {
     }
 
     fn refuse_submits(&mut self, entries: &[Entry], error: &StoreError) -> HashSet<JobId> {
-        let mut refused = HashSet::new();
+        let (mut refused, mut withdrawn) = (HashSet::new(), Vec::new());
         for entry in entries {
             if let Then::Submitted { ticket, index, job, .. } = &entry.then {
-                self.live.remove(job);
+                withdrawn.extend(self.live.remove(job).map(|live| (*job, live.class)));
                 self.specs.forget(*job);
                 refused.insert(*job);
                 ticket.fill(*index, Err(SubmitError::Store(error.to_string())));
             }
         }
-        self.withdraw(refused.iter().copied().collect());
+        self.withdraw(withdrawn);
         refused
     }
 
@@ -284,6 +298,8 @@ pub(super) struct Round {
     pub assignments: Vec<AttemptId>,
     pub wishes: Vec<JobId>,
     pub asks: Vec<super::nodes::Ask>,
+    /// Nodes that are to be told whether to drain.
+    pub restate: Vec<NodeId>,
     /// Whether there is more to forget.
     pub prune_again: bool,
 }

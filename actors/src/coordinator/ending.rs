@@ -31,7 +31,7 @@ impl Coordinator {
             }
             Applied::Ending | Applied::Nothing => {
                 if was_queued {
-                    self.withdraw(vec![job]);
+                    self.withdraw_live(job);
                 }
                 self.push_after(Then::Barrier { reply });
             }

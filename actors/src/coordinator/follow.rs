@@ -7,10 +7,11 @@ use super::Coordinator;
 use super::commit::{ReportTicket, Round, SubmitTicket, Then};
 use super::live::LiveJob;
 use super::nodes::{Ask, Node};
+use super::operate::{Conduct, drain_order};
 use crate::clock;
 use crate::link::{CoordinatorLink, Verdict};
 use crate::model::{
-    AttemptId, Incarnation, JobId, JobRecord, JobState, JobView, NodeId, Outcome, Status, Tenant,
+    AttemptId, Incarnation, JobId, JobRecord, JobState, JobView, NodeId, Outcome, RunnerSpec, Status, Tenant,
 };
 use crate::protocol::jobs::Accepted;
 use crate::protocol::notices::{JobChange, JobChangeKind};
@@ -55,7 +56,14 @@ impl Coordinator {
             }
             Then::Pruned => self.pruned(result, round),
             Then::Forgotten { reply } => self.forgotten_as_asked(result, reply, round),
-            Then::Registered { handle, reply } => drop(reply.send(self.registered(*handle, &result))),
+            Then::Marked { node, eligibility, reply } => {
+                self.marked(node, eligibility, &result, reply);
+                round.restate.push(node);
+            }
+            Then::Removed { node, reply } => self.removed(node, reply),
+            Then::Registered { handle, spec, reply } => {
+                drop(reply.send(self.registered(*handle, spec, &result)));
+            }
         }
     }
 
@@ -71,7 +79,8 @@ impl Coordinator {
         let refusal = match result {
             OpResult::Done => {
                 round.changes.push(JobChange { id: job, what: JobChangeKind::Accepted });
-                let view = JobView { waiting: self.presumed_reason(&record.state), record };
+                let waiting = self.presumed_reason(&record.state);
+                let view = JobView { waiting, runner: self.runner_of(&record.state), record };
                 return ticket.fill(index, Ok(Accepted { view, replayed: false }));
             }
             OpResult::Duplicate(earlier) => {
@@ -89,9 +98,8 @@ impl Coordinator {
     /// what follows the lease gives the slot back.
     fn unsubmit(&mut self, job: JobId) {
         self.specs.forget(job);
-        if self.live.remove(&job).is_some_and(|live| matches!(live.state, JobState::Queued(_))) {
-            self.withdraw(vec![job]);
-        }
+        let waited = self.live.remove(&job).filter(|live| matches!(live.state, JobState::Queued(_)));
+        self.withdraw(waited.into_iter().map(|live| (job, live.class)).collect());
     }
 
     /// A replayed submit is answered with the job that its key brought first.
@@ -103,7 +111,8 @@ impl Coordinator {
                 index,
                 match found.await {
                     Ok(Some(record)) => {
-                        Ok(Accepted { view: JobView { waiting: None, record }, replayed: true })
+                        let view = JobView { waiting: None, runner: None, record };
+                        Ok(Accepted { view, replayed: true })
                     }
                     Ok(None) => Err(SubmitError::Forgotten(job)),
                     Err(error) => Err(SubmitError::Store(error.to_string())),
@@ -172,6 +181,7 @@ impl Coordinator {
         };
         let spec = self.specs.get(job).cloned();
         self.specs.forget(job);
+        self.losses.forget(job);
         round.changes.push(ended_notice(job, &outcome, from));
         self.answer_waiters(job, &live, spec, outcome);
     }
@@ -193,7 +203,8 @@ impl Coordinator {
                 // Another tenant's has a history.
                 let (tenant, retry_of, attempts) = (Tenant::DEFAULT, None, Vec::new());
                 let record = JobRecord { id, spec, created_at_ms, tenant, retry_of, state, attempts };
-                let view = Rc::new(JobView { waiting: None, record });
+                let runner = self.runner_of(&record.state);
+                let view = Rc::new(JobView { waiting: None, runner, record });
                 // A waiter that is gone needs no answer.
                 waiters.into_iter().for_each(|waiter| drop(waiter.send(Rc::clone(&view))));
             }
@@ -220,18 +231,30 @@ impl Coordinator {
         }
     }
 
-    fn registered(&mut self, handle: RunnerHandle, result: &OpResult) -> Result<Registration, RegisterError> {
-        let OpResult::Registered(incarnation) = result else {
+    fn registered(
+        &mut self,
+        handle: RunnerHandle,
+        spec: Arc<RunnerSpec>,
+        result: &OpResult,
+    ) -> Result<Registration, RegisterError> {
+        let OpResult::Registered { incarnation, eligibility } = result else {
             return Err(RegisterError::Store(format!("the store answered a registration with {result:?}")));
         };
         let id = handle.id;
+        // A proposal for its former life would come to nothing, again and again.
+        self.doubt(id);
+        handle.pulse.beat(clock::uptime_ms());
         let believed = self.live.iter().filter_map(|(job, live)| {
             let lease = live.state.lease().filter(|lease| lease.node == id && !live.ending)?;
             Some(AttemptId::new(*job, lease.tally.epoch))
         });
         let identity = self.identity;
-        let link = CoordinatorLink::new(identity.cluster, id, *incarnation, identity.term, believed);
-        self.nodes.insert(id, Node { handle, link, announced: false });
+        let mut link = CoordinatorLink::new(identity.cluster, id, *incarnation, identity.term, believed);
+        link.set_drain(drain_order(eligibility));
+        let eligibility = eligibility.clone();
+        let conduct = Conduct::default();
+        let node = Node { handle, spec, eligibility, link, announced: false, doubted: false, conduct };
+        self.nodes.insert(id, node);
         Ok(Registration { cluster: identity.cluster, incarnation: *incarnation, term: identity.term })
     }
 }

@@ -4,8 +4,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::classes::ClassTable;
 use crate::link::JobFact;
-use crate::model::{InputMode, JobId, JobSpec, JobState};
+use crate::model::{ClassId, InputMode, JobId, JobSpec, JobState, Needs};
+use crate::protocol::scheduling::WaitingJob;
 
 /// One live job.
 #[derive(Clone, Debug)]
@@ -14,6 +16,8 @@ pub struct LiveJob {
     pub created_at_ms: i64,
     /// Where it stands. `Ended` never appears here: a job ends when its record is durable, and then it is not live.
     pub state: JobState,
+    /// What it needs of a node.
+    pub class: ClassId,
     /// Its end is on its way to the disk; nothing else may happen to it.
     pub ending: bool,
     /// The store knows more of it than this entry: earlier attempts, the job that it repeats, or whose it is.
@@ -27,7 +31,8 @@ const _: () = assert!(size_of::<LiveJob>() <= 32, "a million of them must stay s
 impl LiveJob {
     /// A job that has just been submitted.
     pub fn new(created_at_ms: i64, has_history: bool) -> Self {
-        Self { created_at_ms, state: JobState::new(), ending: false, has_history, start_stored: false }
+        let (state, class) = (JobState::new(), ClassId::default());
+        Self { created_at_ms, state, class, ending: false, has_history, start_stored: false }
     }
 
     /// What the link needs to know of it.
@@ -47,8 +52,75 @@ impl LiveJob {
     }
 }
 
-/// Every live job by its id.
-pub type LiveTable = HashMap<JobId, LiveJob>;
+/// Every live job by its id, and the needs that they have.
+#[derive(Clone, Debug, Default)]
+pub struct LiveTable {
+    jobs: HashMap<JobId, LiveJob>,
+    classes: ClassTable,
+}
+
+impl LiveTable {
+    /// An empty table with room for so many.
+    pub fn with_capacity(jobs: usize) -> Self {
+        Self { jobs: HashMap::with_capacity(jobs), classes: ClassTable::default() }
+    }
+
+    /// Adds a job with these needs.
+    pub fn insert(&mut self, id: JobId, job: LiveJob, needs: Needs) {
+        let class = self.classes.enter(needs);
+        if let Some(former) = self.jobs.insert(id, LiveJob { class, ..job }) {
+            self.classes.leave(former.class);
+        }
+    }
+
+    /// Removes a job.
+    pub fn remove(&mut self, id: &JobId) -> Option<LiveJob> {
+        let job = self.jobs.remove(id)?;
+        self.classes.leave(job.class);
+        Some(job)
+    }
+
+    /// One job.
+    pub fn get(&self, id: &JobId) -> Option<&LiveJob> {
+        self.jobs.get(id)
+    }
+
+    /// One job, to be changed.
+    pub fn get_mut(&mut self, id: &JobId) -> Option<&mut LiveJob> {
+        self.jobs.get_mut(id)
+    }
+
+    /// Whether the job lives.
+    pub fn contains_key(&self, id: &JobId) -> bool {
+        self.jobs.contains_key(id)
+    }
+
+    /// Every job, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&JobId, &LiveJob)> {
+        self.jobs.iter()
+    }
+
+    /// How many live.
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether none lives.
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// Whether a job with these needs can be taken in.
+    pub fn has_room_for(&self, needs: &Needs) -> bool {
+        self.classes.has_room(needs)
+    }
+
+    /// The job as one that waits, with what it needs.
+    pub fn waiting(&self, id: JobId) -> Option<WaitingJob> {
+        let class = self.jobs.get(&id)?.class;
+        Some(WaitingJob { job: id, class, needs: Arc::clone(self.classes.needs(class)) })
+    }
+}
 
 /// Most bytes of specs of waiting jobs that are kept in memory; the store has the others.
 const MAX_CACHED_SPEC_BYTES: usize = 16 << 20;
@@ -123,5 +195,6 @@ fn weight(spec: &JobSpec) -> usize {
     let input = if let InputMode::Inline(bytes) = &spec.input { bytes.len() } else { 0 };
     let files = crate::model::files::weight(&spec.files);
     let artifacts: usize = spec.artifacts.iter().map(String::len).sum();
-    256 + spec.command.byte_len() + env + spec.secret_env.byte_len() + input + files + artifacts
+    let own = spec.command.byte_len() + spec.secret_env.byte_len() + spec.requires.byte_len();
+    256 + own + env + input + files + artifacts
 }

@@ -1,7 +1,7 @@
 //! The Coordinator and its nodes: leases, assignments, reports and losses. What a report means is decided in `link`,
 //! what it does to a job in `transition`; here the two are carried out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
@@ -9,15 +9,18 @@ use tokio::sync::oneshot;
 
 use super::Coordinator;
 use super::commit::Then;
+use super::live::LiveJob;
+use super::losses::LOST;
 use crate::clock;
 use crate::link::{Assignment, CancelOrder};
 use crate::model::{
-    AttemptId, AttemptRecord, Incarnation, JobEvent, JobId, JobState, Moved, NodeId, OnLost, Status,
+    AttemptId, AttemptRecord, ClassId, Incarnation, JobEvent, JobId, JobState, Moved, NodeId, OnLost, Status,
     transition,
 };
+use crate::policy::breaker;
 use crate::protocol::notices::{JobChange, JobChangeKind};
 use crate::protocol::runner::{AssignAttempts, CancelAttempt, RegisterError, RegisterRunner, Registration};
-use crate::protocol::scheduling::{EnqueueJobs, ReleaseSlot, RunnerLost, StartJobs, WithdrawJobs};
+use crate::protocol::scheduling::{DoubtNode, EnqueueJobs, ReleaseSlot, RunnerLost, StartJobs, WithdrawJobs};
 use crate::store::StoreOp;
 
 pub(super) use super::Node;
@@ -34,21 +37,22 @@ impl Coordinator {
     /// Commits or refuses each proposal.
     fn start_jobs(&mut self, proposals: StartJobs, ctx: &mut Context<Self>) {
         let mut refused: HashMap<(NodeId, Incarnation), u32> = HashMap::new();
+        let (mut still_waiting, mut unfit) = (Vec::new(), BTreeSet::new());
         for placement in proposals.placements {
             let (job, node, incarnation) = (placement.job, placement.node, placement.incarnation);
-            let ready = self
-                .nodes
-                .get(&node)
-                .is_some_and(|node| node.link.incarnation() == incarnation && node.link.is_ready());
+            let fit = |node: &&Node| node.link.incarnation() == incarnation && node.link.is_ready();
+            let found = self.nodes.get(&node).filter(fit);
+            if found.is_none() {
+                unfit.insert((node, incarnation));
+            }
+            let ready = found.is_some_and(|node| node.eligibility.is_eligible());
             let event = JobEvent::Leased { node, incarnation };
-            let from = match self.live.get(&job) {
-                Some(live) if ready && !live.ending && matches!(live.state, JobState::Queued(_)) => {
-                    live.state.epoch()
-                }
-                _ => {
-                    *refused.entry((node, incarnation)).or_default() += 1;
-                    continue;
-                }
+            let waits = |live: &&LiveJob| !live.ending && matches!(live.state, JobState::Queued(_));
+            let waiting = self.live.get(&job).filter(waits).map(|live| live.state.epoch());
+            let (Some(from), true) = (waiting, ready) else {
+                *refused.entry((node, incarnation)).or_default() += 1;
+                still_waiting.extend(waiting.map(|_| job));
+                continue;
             };
             if self.apply(job, event) == Applied::Changed {
                 let want_spec = !self.specs.has(job);
@@ -58,7 +62,10 @@ impl Coordinator {
         }
         let asks =
             refused.into_iter().map(|((node, incarnation), count)| Ask::Release { node, incarnation, count });
-        self.ask_scheduler(asks.collect(), ctx);
+        // The Scheduler must know why before it proposes again, or it would propose the same.
+        unfit.into_iter().for_each(|(node, incarnation)| self.doubt_life(node, incarnation));
+        let again = (!still_waiting.is_empty()).then_some(Ask::Requeue { jobs: still_waiting });
+        self.ask_scheduler(asks.chain(again).collect(), ctx);
         self.flush(ctx);
     }
 
@@ -143,6 +150,22 @@ impl Coordinator {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.link.distrust();
         }
+        self.tell_drain_again(id);
+        self.doubt(id);
+    }
+
+    /// Nothing is to be proposed for the node until its next inventory.
+    pub(super) fn doubt(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if node.announced && !std::mem::replace(&mut node.doubted, true) {
+            let incarnation = node.link.incarnation();
+            self.doubt_life(id, incarnation);
+        }
+    }
+
+    fn doubt_life(&self, node: NodeId, incarnation: Incarnation) {
+        // Bounded: one between two inventories of a node, and one per node of proposals that came too late.
+        self.peers.doubt.do_send(DoubtNode { node, incarnation });
     }
 
     pub(super) fn order_cancels(&mut self, id: NodeId, orders: Vec<CancelOrder>, ctx: &mut Context<Self>) {
@@ -164,7 +187,12 @@ impl Coordinator {
         self.live.get(&job).map(|live| live.state.clone())
     }
 
-    pub(super) fn withdraw(&self, jobs: Vec<JobId>) {
+    /// A job that waited does so no more.
+    pub(super) fn withdraw_live(&self, job: JobId) {
+        self.withdraw(self.live.get(&job).map(|live| (job, live.class)).into_iter().collect());
+    }
+
+    pub(super) fn withdraw(&self, jobs: Vec<(JobId, ClassId)>) {
         if !jobs.is_empty() {
             // Bounded: one per cancel or failed submit, and those are bounded by permits.
             self.peers.withdraw.do_send(WithdrawJobs { jobs });
@@ -181,6 +209,7 @@ impl Coordinator {
         for ask in asks {
             match ask {
                 Ask::Requeue { jobs } => {
+                    let jobs = jobs.into_iter().filter_map(|job| self.live.waiting(job)).collect();
                     let asked = self.peers.enqueue.send(EnqueueJobs { jobs, at_front: true });
                     self.flush_after(asked, ctx);
                 }
@@ -196,14 +225,19 @@ impl Coordinator {
     pub(super) fn lose(&mut self, attempt: AttemptId, why: String) -> Option<JobId> {
         let spec = self.specs.get(attempt.job);
         let on_lost = spec.map_or(OnLost::Never, |spec| spec.on_lost);
-        let event = JobEvent::Lost {
-            epoch: attempt.epoch,
-            on_lost,
-            max_lost: self.setup.limits.max_lost,
-            why: why.clone(),
+        let node = self.live.get(&attempt.job)?.state.lease()?.node;
+        let nodes = self.losses.count_with(attempt.job, node);
+        let (epoch, max_lost) = (attempt.epoch, self.setup.limits.max_lost);
+        let event = match on_lost {
+            OnLost::Requeue if breaker::is_poison(nodes) => {
+                JobEvent::Poisoned { epoch, nodes, why: why.clone() }
+            }
+            on_lost => JobEvent::Lost { epoch, on_lost, max_lost, why: why.clone() },
         };
         log::warn!(attempt:% = attempt, why = why.as_str(); "an attempt was lost");
-        self.put_back(attempt, event, "lost", why)
+        let requeued = self.put_back(attempt, event, LOST, why)?;
+        self.losses.note(requeued, node);
+        Some(requeued)
     }
 
     /// The attempt came back unstarted: the job waits again, or ends if someone wants it cancelled.
@@ -211,7 +245,13 @@ impl Coordinator {
         self.put_back(attempt, JobEvent::Returned { epoch: attempt.epoch }, "returned", why)
     }
 
-    fn put_back(&mut self, attempt: AttemptId, event: JobEvent, fate: &str, why: String) -> Option<JobId> {
+    pub(super) fn put_back(
+        &mut self,
+        attempt: AttemptId,
+        event: JobEvent,
+        fate: &str,
+        why: String,
+    ) -> Option<JobId> {
         let AttemptId { job, epoch } = attempt;
         let before = self.live.get(&job)?;
         let node = before.state.lease()?.node;
@@ -298,7 +338,8 @@ impl Handler<RegisterRunner> for Coordinator {
         }
         let (reply, answer) = oneshot::channel();
         let op = StoreOp::RegisterNode { node: message.handle.id };
-        self.push(op, Then::Registered { handle: Box::new(message.handle), reply });
+        let RegisterRunner { handle, spec } = message;
+        self.push(op, Then::Registered { handle: Box::new(handle), spec, reply });
         self.flush(ctx);
         Box::pin(async { answer.await.unwrap_or(Err(RegisterError::Stopping)) })
     }

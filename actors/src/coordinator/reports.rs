@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use actix::{Context, Handler, ResponseFuture};
 use tokio::sync::oneshot;
@@ -19,7 +20,7 @@ use crate::model::{
 };
 use crate::protocol::notices::{JobChange, JobChangeKind};
 use crate::protocol::runner::RunnerReport;
-use crate::protocol::scheduling::{NodeHeard, SetCapacity};
+use crate::protocol::scheduling::{NodeLife, SetCapacity};
 use crate::store::StoreOp;
 
 impl Coordinator {
@@ -41,7 +42,7 @@ impl Coordinator {
                     self.push_after(Then::Tell(Some(change)));
                 }
             }
-            LinkEffect::Record(result) => self.record(*result, ticket, round),
+            LinkEffect::Record(result) => self.record(id, *result, ticket, round),
             LinkEffect::Judge { result, verdict } => self.judge(id, &result, verdict, ticket),
             LinkEffect::Returned { attempt, why } => {
                 round.released += 1;
@@ -53,6 +54,7 @@ impl Coordinator {
             }
             LinkEffect::Reattach { attempt, started_ms_ago } => {
                 self.reattach(id, attempt, started_ms_ago);
+                self.tell_drain_again(id);
                 // The wish to cancel may have been told to a former life only.
                 self.send_cancel(attempt.job, ctx);
             }
@@ -66,9 +68,18 @@ impl Coordinator {
         }
     }
 
-    fn record(&mut self, result: AttemptResult, ticket: &Rc<ReportTicket>, round: &mut ReportRound) {
+    fn record(
+        &mut self,
+        id: NodeId,
+        result: AttemptResult,
+        ticket: &Rc<ReportTicket>,
+        round: &mut ReportRound,
+    ) {
         let attempt = result.attempt;
         round.released += 1;
+        self.judge_conduct(id, &result.end);
+        let evicted = self.is_evicted(id, attempt);
+        self.forget_eviction(id, &result);
         let never = self.specs.get(attempt.job).is_none_or(|spec| spec.on_lost == OnLost::Never);
         let wished = self
             .live
@@ -82,12 +93,13 @@ impl Coordinator {
             _ => None,
         };
         if let Some(why) = why {
-            round.requeued.extend(self.lose(attempt, why));
+            let was_drained = evicted && matches!(result.end, AttemptEnd::Killed { .. });
+            round.requeued.extend(if was_drained { self.evict(attempt) } else { self.lose(attempt, why) });
             ticket.judge(attempt, Verdict::Recorded);
             return;
         }
         if matches!(self.live.get(&attempt.job).map(|live| &live.state), Some(JobState::Queued(_))) {
-            self.withdraw(vec![attempt.job]);
+            self.withdraw_live(attempt.job);
         }
         match self.apply(attempt.job, JobEvent::Finished(Box::new(result))) {
             Applied::Ending => self.finish_answers(ticket),
@@ -121,7 +133,7 @@ impl Coordinator {
             let change = JobChange { id: attempt.job, what: JobChangeKind::Started };
             self.push(op, Then::Tell(Some(change)));
             if waited {
-                self.withdraw(vec![attempt.job]);
+                self.withdraw_live(attempt.job);
             }
         }
     }
@@ -133,13 +145,13 @@ impl Coordinator {
     ) -> Result<oneshot::Receiver<ReportReply>, ReportRefusal> {
         let id = message.report.node;
         let n = message.report.n;
-        // Bounded: one per report, and a node has a bounded number of reports under way.
-        self.peers.heard.do_send(NodeHeard { node: id });
         let node = self.nodes.get_mut(&id).ok_or(ReportRefusal::NotRegistered)?;
+        node.handle.pulse.beat(clock::uptime_ms());
         let incarnation = node.link.incarnation();
         let live = &self.live;
         let fact = |job| live.get(&job).map_or(JobFact::NotLive, LiveJob::fact);
         let (effects, want_full_inventory) = node.link.on_report(message.report, fact)?;
+        let is_ready = node.link.is_ready();
         let (sender, receiver) = oneshot::channel();
         let reply = ReportReply { n, verdicts: Vec::new(), want_full_inventory };
         let ticket =
@@ -147,6 +159,10 @@ impl Coordinator {
         let mut round = ReportRound::default();
         for effect in effects {
             self.effect(id, effect, &ticket, &mut round, ctx);
+        }
+        if !is_ready {
+            // It has seen a later term than ours, or has not told what it holds.
+            self.doubt(id);
         }
         self.push_after(Then::Answer { ticket });
         self.close_round(id, incarnation, round, ctx);
@@ -184,8 +200,15 @@ impl Coordinator {
         };
         let incarnation = node.link.incarnation();
         let first = !std::mem::replace(&mut node.announced, true);
-        let taken = first.then(|| node.link.taken());
-        let message = SetCapacity { node: id, incarnation, usable_slots, taken };
+        node.doubted = false;
+        let life = first.then(|| NodeLife {
+            spec: Arc::clone(&node.spec),
+            rooms: Arc::clone(&node.handle.rooms),
+            pulse: Arc::clone(&node.handle.pulse),
+            taken: node.link.taken(),
+            eligibility: node.eligibility.clone(),
+        });
+        let message = SetCapacity { node: id, incarnation, usable_slots, life };
         let asked = self.peers.capacity.send(message);
         self.flush_after(asked, ctx);
         if !first && released > 0 {

@@ -11,7 +11,7 @@ use super::live::{LiveJob, LiveTable};
 use super::nodes::Ask;
 use crate::model::{AttemptId, JobId, JobState, Status};
 use crate::protocol::notices::{JobChange, JobChangeKind, JobChanged};
-use crate::protocol::scheduling::EnqueueJobs;
+use crate::protocol::scheduling::{EnqueueJobs, WaitingJob};
 use crate::store::{JobStore, StoreError};
 
 /// Live jobs loaded at a time.
@@ -50,7 +50,7 @@ pub async fn restore(store: &Arc<dyn JobStore>) -> Result<LiveTable, StoreError>
             let started = row.state.lease().is_some_and(|lease| lease.started_at_ms.is_some());
             let job =
                 LiveJob { state: row.state, start_stored: started, ..LiveJob::new(row.created_at_ms, true) };
-            live.insert(row.id, job);
+            live.insert(row.id, job, row.needs);
         }
         if !full {
             return Ok(live);
@@ -100,34 +100,43 @@ impl Coordinator {
             let live = self.live.get(&job.id).filter(|live| !live.ending);
             job.waited && live.is_some_and(|live| matches!(live.state, JobState::Queued(_)))
         };
-        let jobs: Vec<JobId> = restored.iter().filter(waits).map(|job| job.id).collect();
+        let waiting = restored.iter().filter(waits).filter_map(|job| self.live.waiting(job.id));
+        let jobs: Vec<WaitingJob> = waiting.collect();
         if !jobs.is_empty() {
             let asked = self.peers.enqueue.send(EnqueueJobs { jobs, at_front: true });
             self.flush_after(asked, ctx);
         }
     }
 
-    /// The specs of leased jobs are needed when their nodes report: they are few, and loaded one by one.
+    /// The specs of leased jobs are needed when their nodes report, and where attempts were lost when the next one is:
+    /// such jobs are few, and loaded one by one.
     fn load_held_specs(&mut self, ctx: &mut Context<Self>) {
+        let told_of = |live: &LiveJob| match &live.state {
+            JobState::Queued(tally) => tally.lost > 0,
+            state => state.lease().is_some(),
+        };
         let held: Vec<JobId> =
-            self.live.iter().filter(|(_, live)| live.state.lease().is_some()).map(|(id, _)| *id).collect();
+            self.live.iter().filter(|(_, live)| told_of(live)).map(|(id, _)| *id).collect();
         if held.is_empty() {
             return;
         }
         let store = Arc::clone(&self.setup.store);
         let loading = async move {
-            let mut specs = Vec::with_capacity(held.len());
+            let mut records = Vec::with_capacity(held.len());
             for id in held {
                 if let Ok(Some(record)) = store.get(id).await {
-                    specs.push((id, record.spec));
+                    records.push(record);
                 }
             }
-            specs
+            records
         };
         // Nothing else is handled until they are here: a report of a lost attempt asks for the spec's policy.
-        ctx.wait(loading.into_actor(self).map(|specs, coordinator, _| {
-            for (id, spec) in specs {
-                coordinator.specs.hold(id, Some(spec));
+        ctx.wait(loading.into_actor(self).map(|records, coordinator, _| {
+            for record in records {
+                coordinator.losses.restore(record.id, &record.attempts);
+                if record.state.lease().is_some() {
+                    coordinator.specs.hold(record.id, Some(record.spec));
+                }
             }
         }));
     }

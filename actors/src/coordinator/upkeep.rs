@@ -13,6 +13,10 @@ use crate::store::StoreOp;
 
 /// How often starts of jobs that run for longer than this are stored. A job that ends sooner never needs it.
 const STORE_STARTS: Duration = Duration::from_secs(1);
+/// How often drains are looked at whose deadline may have passed.
+const END_DRAINED: Duration = Duration::from_secs(1);
+/// How often it is looked for nodes that were given up long ago.
+const FORGET_LOST: Duration = Duration::from_secs(60);
 /// How often the store is measured.
 const MEASURE: Duration = Duration::from_secs(5);
 /// How soon after the start old jobs are looked for: limits may have changed, and nodes must be here to lose output.
@@ -23,10 +27,12 @@ const PRUNE: Duration = Duration::from_secs(30);
 impl Coordinator {
     pub(super) fn start_upkeep(&mut self, ctx: &mut Context<Self>) {
         ctx.run_interval(STORE_STARTS, Self::store_starts);
+        ctx.run_interval(END_DRAINED, Self::end_drained);
         self.measure(ctx);
         ctx.run_interval(MEASURE, |coordinator, ctx| coordinator.measure(ctx));
         ctx.run_later(FIRST_PRUNE, |coordinator, ctx| coordinator.prune(ctx));
         ctx.run_interval(PRUNE, |coordinator, ctx| coordinator.prune(ctx));
+        ctx.run_interval(FORGET_LOST, |coordinator, _| coordinator.forget_lost());
     }
 
     fn store_starts(&mut self, ctx: &mut Context<Self>) {

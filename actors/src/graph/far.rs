@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use actix::{Actor, Addr};
 
-use super::StartError;
+use super::{StartError, original};
 use crate::coordinator::Coordinator;
 use crate::model::{NodeId, Pulses, RoomBoard, RunnerSpec};
 use crate::protocol::gateway::{Introduce, Introduction, NodeDoors, NodeTokens};
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::{DeathGuard, NodeGateway, NodePort, RunnerHandle};
 use crate::runner::Runner;
-use crate::runner_proxy::dial::{self, Dial};
+use crate::runner_proxy::dial::{self, Dial, Finding};
 use crate::runner_proxy::{Reception, ReceptionSetup};
 use crate::secret::Vault;
 use crate::spool::results::ResultLog;
@@ -132,6 +132,7 @@ impl Far {
             heartbeat_ms: local.heartbeat_ms,
             tokens: Arc::new(Tokens(Arc::clone(&local.vault))),
         };
+        let heartbeat_ms = local.heartbeat_ms;
         for target in peers.dials {
             let dial = Dial {
                 url: target.url,
@@ -143,7 +144,13 @@ impl Far {
                 report: gateway.report.clone(),
                 pulses: Arc::clone(&gateway.pulses),
             };
-            actix::spawn(dial::keep(dial));
+            let (coordinator, vault) = (coordinator.clone(), Arc::clone(&local.vault));
+            actix::spawn(async move {
+                let (url, token) = (dial.url.clone(), dial.token.clone());
+                if dial::keep(dial).await == Finding::Original {
+                    original::begin(url, token, &coordinator, vault, heartbeat_ms).await;
+                }
+            });
         }
         let introduction: Arc<dyn Introduce> = Arc::new(Local {
             node: local.handle.id,

@@ -70,7 +70,9 @@ pub(super) fn coordinator_peers(scheduler: &Addr<Scheduler>, hearers: &Hearers) 
         withdraw: scheduler.clone().recipient(),
         release: scheduler.clone().recipient(),
         capacity: scheduler.clone().recipient(),
-        heard: scheduler.clone().recipient(),
+        doubt: scheduler.clone().recipient(),
+        eligibility: scheduler.clone().recipient(),
+        forget: scheduler.clone().recipient(),
         explain: scheduler.clone().recipient(),
         listeners: vec![hearers.metrics.clone().recipient(), hearers.events.clone().recipient()],
     }
@@ -106,5 +108,6 @@ pub(super) fn job_recipients(coordinator: &Addr<Coordinator>) -> JobRecipients {
         tenant: coordinator.clone().recipient(),
         list_tokens: coordinator.clone().recipient(),
         change_tokens: coordinator.clone().recipient(),
+        change_runner: coordinator.clone().recipient(),
     }
 }

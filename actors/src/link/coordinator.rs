@@ -14,6 +14,8 @@ use crate::model::{AttemptId, AttemptResult, ClusterId, Epoch, Incarnation, JobI
 pub enum JobFact {
     /// No such job is live, and it is not known whether it ever was: the caller must look it up.
     NotLive,
+    /// Another node holds it: nothing that this one says of it counts.
+    Elsewhere,
     /// It waits; this was its last epoch.
     Waiting(Epoch),
     /// A node holds it under this epoch.
@@ -30,6 +32,14 @@ pub enum JobFact {
 }
 
 impl JobFact {
+    /// The same as it concerns this node: what another one holds is none of its business, whatever epoch it names.
+    fn before(self, own: NodeId) -> Self {
+        match self {
+            Self::Leased { node, .. } if node != own => Self::Elsewhere,
+            fact => fact,
+        }
+    }
+
     /// Whether the job is live and this is its epoch.
     fn is_current(self, epoch: Epoch) -> bool {
         matches!(self, Self::Waiting(now) | Self::Leased { epoch: now, .. } if now == epoch)
@@ -233,6 +243,8 @@ impl CoordinatorLink {
         if report.incarnation != self.incarnation {
             return Err(ReportRefusal::Superseded);
         }
+        let own = self.node;
+        let fact = |job| fact(job).before(own);
         let mut effects = Vec::new();
         let old = report.n <= self.last_n;
         for result in report.finished {
@@ -259,7 +271,7 @@ impl CoordinatorLink {
         let misled = self.is_misled(report.draining);
         let want_full = match report.inventory {
             Inventory::Full(held) => {
-                self.reconcile(&held, report.cmd_seen, &fact, &mut effects);
+                self.reconcile(&held, (report.cmd_seen, &report.skipped), &fact, &mut effects);
                 let first = !std::mem::replace(&mut self.ready, true);
                 self.capacity(size, first, &mut effects);
                 effects.extend(misled.then_some(LinkEffect::Restate));
@@ -340,6 +352,8 @@ impl CoordinatorLink {
                 }
                 effects.push(LinkEffect::Record(result));
             }
+            // Not even its history tells of what somebody said who never had it.
+            JobFact::Elsewhere => effects.push(LinkEffect::Judge { result, verdict: Verdict::Unknown }),
             JobFact::Waiting(_) | JobFact::Leased { .. } => {
                 self.given.remove(&attempt);
                 effects.push(LinkEffect::Judge { result, verdict: Verdict::Stale });

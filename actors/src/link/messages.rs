@@ -182,6 +182,10 @@ pub struct Report {
     pub n: u64,
     /// Highest command that the node has acted on.
     pub cmd_seen: u64,
+    /// With a whole inventory: the last commands of lower numbers that it has not acted on and never will, because
+    /// others overtook them.
+    #[serde(default)]
+    pub skipped: Vec<u64>,
     /// Highest term of a coordinator that the node has seen.
     #[serde(default)]
     pub term_seen: Term,

@@ -14,6 +14,9 @@ use memory::Memory;
 /// Most results in one report.
 pub const MAX_FINISHED_PER_REPORT: usize = 256;
 
+/// Most overtaken commands that a node remembers. An attempt of an older one counts as lost, as if it had been started.
+pub const MAX_SKIPPED: usize = 64;
+
 /// What the node has to do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeEffect {
@@ -56,6 +59,8 @@ pub struct NodeLink {
     incarnation: Incarnation,
     term_seen: Term,
     cmd_seen: u64,
+    /// Commands that others overtook.
+    skipped: VecDeque<u64>,
     reports: u64,
     usable_slots: u32,
     prefetch: u32,
@@ -88,6 +93,7 @@ impl NodeLink {
             incarnation,
             term_seen: term,
             cmd_seen: 0,
+            skipped: VecDeque::new(),
             reports: 0,
             usable_slots: slots,
             prefetch: 0,
@@ -127,6 +133,7 @@ impl NodeLink {
         self.incarnation = incarnation;
         self.term_seen = self.term_seen.max(term);
         self.cmd_seen = 0;
+        self.skipped.clear();
         self.reports = 0;
         // A coordinator that means it says so again.
         self.ordered_drain = None;

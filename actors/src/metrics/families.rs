@@ -8,9 +8,10 @@ use prometheus::{
 };
 
 use super::isolation::IsolationFamilies;
+use super::nodes::NodeFamilies;
 use crate::model::meter::{DurationMeter, Meter, Rejected};
 use crate::model::{EndReason, Status, Stream, Usage};
-use crate::protocol::metrics::{QueueMeasured, RunnerCount};
+use crate::protocol::metrics::QueueMeasured;
 
 /// The one queue that there is.
 const QUEUE: &str = "default";
@@ -52,12 +53,9 @@ pub(super) struct Families {
     pub requeued: IntCounter,
     pub queue_wait: Histogram,
     pub dispatch: Histogram,
-    pub runner_changes: IntCounterVec,
     queue_depth: IntGauge,
     queue_oldest: Gauge,
-    runners: IntGaugeVec,
-    slots: IntGaugeVec,
-    slots_used: IntGaugeVec,
+    pub nodes: NodeFamilies,
     isolation: IsolationFamilies,
     cpu_seconds: Counter,
     memory: Histogram,
@@ -97,7 +95,7 @@ impl Maker {
         self.add(IntCounterVec::new(Opts::new(name, help), &[label]))
     }
 
-    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+    pub(super) fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
         self.add(IntGauge::new(name, help))
     }
 
@@ -219,16 +217,9 @@ impl Families {
                 .counter("callboard_job_retries_total", "Attempts that were lost or given back.")?,
             queue_wait: make.queue_wait()?,
             dispatch: make.dispatch()?,
-            runner_changes: make.counters(
-                "callboard_runner_changes_total",
-                "Changes of runners by state.",
-                "state",
-            )?,
             queue_depth: make.queue_depth()?,
             queue_oldest: make.queue_oldest()?,
-            runners: make.gauges("callboard_runners", "Runners by state.", "state")?,
-            slots: make.gauges("callboard_runner_slots", "Usable slots of a runner.", "runner")?,
-            slots_used: make.gauges("callboard_runner_slots_used", "Taken slots of a runner.", "runner")?,
+            nodes: NodeFamilies::new(&make)?,
             isolation: IsolationFamilies::new(&make)?,
             cpu_seconds: make
                 .add(Counter::new("callboard_execution_cpu_seconds_total", "CPU time of finished jobs."))?,
@@ -271,26 +262,14 @@ impl Families {
         for reason in EndReason::ALL.iter().filter(|reason| reason.status() == Status::Failed) {
             self.failures.with_label_values(&[reason.as_str()]);
         }
-        for state in RunnerCount::ALL {
-            self.runners.with_label_values(&[state.as_str()]);
-        }
         self
     }
 
-    /// The queue and the nodes, as they were just measured. A node that is gone leaves no series behind.
+    /// The queue and the nodes, as they were just measured.
     pub fn measured(&self, queue: &QueueMeasured) {
         self.queue_depth.set(queue.depth as i64);
         self.queue_oldest.set(queue.oldest_created_at_ms as f64 / 1e3);
-        for (state, count) in RunnerCount::ALL.into_iter().zip(queue.counts) {
-            self.runners.with_label_values(&[state.as_str()]).set(count as i64);
-        }
-        self.slots.reset();
-        self.slots_used.reset();
-        for runner in &queue.runners {
-            let name = runner.id.to_string();
-            self.slots.with_label_values(&[&name]).set(i64::from(runner.usable_slots));
-            self.slots_used.with_label_values(&[&name]).set(i64::from(runner.taken));
-        }
+        self.nodes.measured(queue);
     }
 
     pub fn ended(&self, reason: EndReason, runtime_ms: Option<u64>, usage: &Usage) {

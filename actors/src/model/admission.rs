@@ -68,6 +68,7 @@ pub fn check_with_secrets(
     check_files(spec, &mut problems);
     check_artifacts(spec, &mut problems);
     check_demands(spec, &mut problems);
+    check_requires(spec, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
@@ -86,6 +87,11 @@ fn check_demands(spec: &JobSpec, problems: &mut Vec<SpecProblem>) {
     let text =
         || "a plain process has no layers: min_tier and require do not go with isolation `none`".into();
     require(!(wants_room && spec.isolation == Isolation::None), "/isolation", text, problems);
+}
+
+fn check_requires(spec: &JobSpec, problems: &mut Vec<SpecProblem>) {
+    let told = |(at, detail)| SpecProblem { pointer: format!("/requires{at}"), detail };
+    problems.extend(spec.requires.problems().map(told));
 }
 
 fn check_mounts(spec: &JobSpec, problems: &mut Vec<SpecProblem>) {

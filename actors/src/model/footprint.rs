@@ -9,7 +9,8 @@ use super::spec::{InputMode, JobSpec};
 /// What every finished job occupies besides what is counted: its rows, their indexes, and the names of their fields.
 pub const RECORD_BYTES: u64 = 1024;
 
-/// The bytes of what was asked for: command, name, folder, environment and the input that travels with it.
+/// The bytes of what was asked for: command, name, folder, environment, the input that travels with it, and what it
+/// requires of its node.
 pub fn of_spec(spec: &JobSpec) -> u64 {
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let env: usize = spec.env.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
@@ -19,7 +20,15 @@ pub fn of_spec(spec: &JobSpec) -> u64 {
     };
     let files = super::files::weight(&spec.files);
     let artifacts: usize = spec.artifacts.iter().map(String::len).sum();
-    (spec.command.byte_len() + text(&spec.name) + text(&spec.cwd) + env + input + files + artifacts) as u64
+    let requires = spec.requires.byte_len();
+    (spec.command.byte_len()
+        + text(&spec.name)
+        + text(&spec.cwd)
+        + env
+        + input
+        + files
+        + artifacts
+        + requires) as u64
 }
 
 /// The bytes of a finished job: its spec's, its kept output's, inline or spooled, its artifacts', and [`RECORD_BYTES`].

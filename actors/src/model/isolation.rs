@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub const MAX_DEMANDED_LAYERS: usize = 32;
 
 /// How far a job is kept apart, from nothing to everything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
     /// A plain process, held by its keeper.
@@ -187,7 +187,7 @@ impl RoomFacts {
 }
 
 /// What network a job has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Network {
     /// In a room a loopback of its own and nothing else.
@@ -222,7 +222,7 @@ impl Network {
 }
 
 /// What a job demands beside its mode.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Demands {
     /// Whether it runs with less where its mode cannot be had.
     #[serde(default)]

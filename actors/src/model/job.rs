@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{Epoch, JobId, NodeId};
 use super::reason::WaitReason;
+use super::runner_spec::RunnerSpec;
 use super::spec::JobSpec;
 use super::state::JobState;
 use super::tenant::Tenant;
@@ -100,12 +101,22 @@ pub struct JobView {
     pub record: JobRecord,
     /// Why it waits; none unless its status is `pending`.
     pub waiting: Option<WaitReason>,
+    /// What the node that has it, or had it last, says of itself; none when there is none, or it is not known any more.
+    pub runner: Option<Arc<RunnerSpec>>,
 }
 
 impl JobView {
     /// The public status word.
     pub fn status(&self) -> Status {
         self.record.state.status()
+    }
+
+    /// The node that has it, or that it ended on.
+    pub fn node(&self) -> Option<NodeId> {
+        match &self.record.state {
+            JobState::Ended(outcome) => outcome.node,
+            state => state.lease().map(|lease| lease.node),
+        }
     }
 
     /// The word beside the status: why it ended, or why it waits.

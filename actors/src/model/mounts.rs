@@ -18,7 +18,7 @@ const OWN_PLACES: [&str; 13] = [
 ];
 
 /// A folder or file of the host that a job wants, at the same place in its room.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Mount {
     /// Where it is.
     pub path: String,

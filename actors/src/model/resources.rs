@@ -23,7 +23,7 @@ pub const MAX_OPEN_FILES: u32 = 1 << 20;
 
 /// What a job's whole tree of processes may use. What is absent is left to the node that runs it. (It crosses to keepers
 /// in a form in which nothing can be left out, so no field may be skipped.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ResourceLimits {
     /// Memory, in bytes, files in memory included.
     #[serde(default)]

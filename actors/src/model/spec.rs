@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::files::InputFile;
 use super::isolation::Demands;
 use super::mounts::Mount;
+use super::requires::Requires;
 use super::resources::ResourceLimits;
 use super::secret::SealedEnv;
 
@@ -38,6 +39,9 @@ pub struct JobSpec {
     /// What to do when the node that runs the job is lost.
     #[serde(default, skip_serializing_if = "OnLost::is_requeue")]
     pub on_lost: OnLost,
+    /// On which nodes it may run.
+    #[serde(default, skip_serializing_if = "Requires::is_empty")]
+    pub requires: Requires,
     /// In what room to run it.
     #[serde(default, skip_serializing_if = "Isolation::is_auto")]
     pub isolation: Isolation,
@@ -71,6 +75,7 @@ impl JobSpec {
             timeout_ms: None,
             grace_ms: super::limits::DEFAULT_GRACE_MS,
             on_lost: OnLost::Requeue,
+            requires: Requires::default(),
             isolation: Isolation::Auto,
             demands: Demands::default(),
             limits: ResourceLimits::default(),
@@ -167,7 +172,7 @@ impl OnLost {
 }
 
 /// What a job asks of the room that it runs in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
     /// What its node gives to jobs that ask for nothing.

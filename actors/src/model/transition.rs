@@ -58,6 +58,20 @@ pub enum JobEvent {
         /// What happened, one line.
         why: String,
     },
+    /// The attempt is gone like those before it, each with another node: the job is taken to be the cause.
+    Poisoned {
+        /// The attempt.
+        epoch: Epoch,
+        /// How many different nodes lost it.
+        nodes: usize,
+        /// What happened, one line.
+        why: String,
+    },
+    /// The attempt was ended because its node was drained: nothing that it did is counted.
+    Drained {
+        /// The attempt.
+        epoch: Epoch,
+    },
     /// Someone wants the job cancelled.
     CancelRequested(CancelWish),
 }
@@ -73,6 +87,8 @@ impl JobEvent {
             Self::Silent { .. } => "silent",
             Self::Reattached { .. } => "reattached",
             Self::Lost { .. } => "lost",
+            Self::Poisoned { .. } => "poisoned",
+            Self::Drained { .. } => "drained",
             Self::CancelRequested(_) => "cancel_requested",
         }
     }
@@ -86,7 +102,9 @@ impl JobEvent {
             | Self::Returned { epoch }
             | Self::Silent { epoch }
             | Self::Reattached { epoch, .. }
-            | Self::Lost { epoch, .. } => Some(*epoch),
+            | Self::Lost { epoch, .. }
+            | Self::Poisoned { epoch, .. }
+            | Self::Drained { epoch } => Some(*epoch),
         }
     }
 }
@@ -168,9 +186,11 @@ fn from_queued(state: &JobState, tally: Tally, event: JobEvent, now_ms: i64) -> 
         JobEvent::Finished(result) if tally.epoch > Epoch(0) => {
             ended(Outcome::from_result(*result, None, None, now_ms))
         }
-        JobEvent::Returned { .. } | JobEvent::Silent { .. } | JobEvent::Lost { .. } => {
-            return Ok(Moved::Unchanged);
-        }
+        JobEvent::Returned { .. }
+        | JobEvent::Silent { .. }
+        | JobEvent::Lost { .. }
+        | JobEvent::Poisoned { .. }
+        | JobEvent::Drained { .. } => return Ok(Moved::Unchanged),
         JobEvent::Started { .. } if tally.epoch > Epoch(0) => return Ok(Moved::Unchanged),
         JobEvent::Started { .. } | JobEvent::Reattached { .. } | JobEvent::Finished(_) => {
             return Err(illegal(state, &event));
@@ -208,6 +228,11 @@ fn from_held(state: &JobState, lease: &Lease, event: JobEvent, now_ms: i64) -> R
             result => ended(Outcome::from_result(result, Some(lease.node), lease.cancel.as_ref(), now_ms)),
         },
         JobEvent::Lost { on_lost, max_lost, why, .. } => lost(lease, on_lost, max_lost, why, now_ms),
+        JobEvent::Poisoned { nodes, why, .. } => poisoned(lease, nodes, &why, now_ms),
+        JobEvent::Drained { .. } => match &lease.cancel {
+            Some(wish) => ended(cancelled(lease, wish, now_ms)),
+            None => JobState::Queued(lease.tally),
+        },
         JobEvent::CancelRequested(wish) => match &lease.cancel {
             // Who asks again may only shorten the time: the order that is out cannot be taken back.
             Some(earlier) if wish.grace_ms < earlier.grace_ms => {
@@ -249,6 +274,16 @@ fn cancelled(lease: &Lease, wish: &CancelWish, now_ms: i64) -> Outcome {
         started_at_ms: lease.started_at_ms,
         ..Outcome::without_process(lease.tally.epoch, wish.reason, wish.note.clone(), now_ms)
     }
+}
+
+fn poisoned(lease: &Lease, nodes: usize, why: &str, now_ms: i64) -> JobState {
+    if let Some(wish) = &lease.cancel {
+        return ended(cancelled(lease, wish, now_ms));
+    }
+    let why =
+        format!("{nodes} different runners lost it, so it is given to no other one; the last time {why}");
+    let outcome = Outcome::without_process(lease.tally.epoch, EndReason::Poison, Some(why), now_ms);
+    ended(Outcome { started_at_ms: lease.started_at_ms, ..outcome })
 }
 
 fn lost(lease: &Lease, on_lost: OnLost, max_lost: u16, why: String, now_ms: i64) -> JobState {

@@ -31,6 +31,15 @@ pub enum SubmitError {
         /// The limit.
         limit: usize,
     },
+    /// Its needs differ from those of every live job, and those differ in as many ways as they may.
+    #[error(
+        "live jobs require {limit} different things already (limit MAX_CLASSES): require what another job requires, or \
+         try again later"
+    )]
+    TooVaried {
+        /// The limit.
+        limit: usize,
+    },
     /// Too many requests are under way.
     #[error("too many requests are under way (limit max_in_flight): try again in a moment")]
     Busy,

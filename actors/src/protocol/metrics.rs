@@ -56,10 +56,12 @@ pub struct QueueMeasured {
     pub depth: u64,
     /// When the oldest of them was accepted, Unix milliseconds; 0 when none waits.
     pub oldest_created_at_ms: i64,
-    /// The nodes that jobs are given to.
+    /// The nodes, lost ones included.
     pub runners: Vec<RunnerSummary>,
     /// How many nodes are in each state, in the order of [`RunnerCount::ALL`].
     pub counts: [u64; 3],
+    /// Whether nobody is given up, because most nodes have fallen silent together.
+    pub frozen: bool,
 }
 
 /// The states by which nodes are counted.

@@ -74,7 +74,7 @@ pub struct JobChanged {
 pub struct RunnerChanged {
     /// Which node.
     pub node: NodeId,
-    /// `ready`, `suspect`, `unreachable` or `lost`.
+    /// `ready`, `suspect`, `unreachable`, `lost` or `removed`.
     pub state: &'static str,
     /// Slots that can be used.
     pub usable_slots: u32,

@@ -21,13 +21,14 @@ use super::jobs::{
     WriteJobInput,
 };
 use super::metrics::{GetStats, RenderMetrics, Stats};
+use super::operate::{ChangeRunner, ChangeRunnerError, RunnerChange};
 use super::scheduling::{ListRunners, PauseQueue, Runners};
 use crate::model::access::{TokenLabel, TokenOp, TokenRecord};
 use crate::model::meter::{Meter, Rejected};
 use crate::model::rules::Asker;
 use crate::model::{
-    AdmissionRules, HealthBoard, IsolationReport, JobId, JobView, Limits, RoomBoard, StoreSummary,
-    StoreTotals, View,
+    AdmissionRules, Eligibility, HealthBoard, IsolationReport, JobId, JobView, Limits, NodeId, RoomBoard,
+    StoreSummary, StoreTotals, View,
 };
 
 pub use health::{Health, RunnerSummary};
@@ -65,6 +66,8 @@ pub struct JobRecipients {
     pub list_tokens: Recipient<ListTokens>,
     /// Changes tokens.
     pub change_tokens: Recipient<ChangeTokens>,
+    /// Changes nodes.
+    pub change_runner: Recipient<ChangeRunner>,
 }
 
 /// The side of Metrics.
@@ -189,11 +192,6 @@ impl PlatformHandle {
         // It stands until the next start.
         warnings.extend(self.core.board.secret_fault());
         warnings
-    }
-
-    /// The doors to other machines.
-    pub fn doors(&self) -> &NodeDoors {
-        &self.core.doors
     }
 
     /// Counters that doors add to.

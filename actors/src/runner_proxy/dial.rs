@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::Recipient;
 use futures_util::future;
 
+use super::original;
 use crate::clock;
 use crate::courier::{Courier, CourierError, Pauses};
 use crate::link::{ReportRefusal, ReportReply};
@@ -54,8 +55,17 @@ enum Broken {
     Gone,
 }
 
-/// Talks to the node for as long as the coordinator lives.
-pub async fn keep(dial: Dial) {
+/// How talking to a node comes to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The coordinator stops.
+    Stopping,
+    /// The original's runner answers there, which does not know this protocol.
+    Original,
+}
+
+/// Talks to the node for as long as the coordinator lives, unless it turns out to be the original's.
+pub async fn keep(dial: Dial) -> Finding {
     let mut pauses = Pauses::default();
     let mut told = String::new();
     loop {
@@ -65,7 +75,12 @@ pub async fn keep(dial: Dial) {
             broken,
             Broken::Gone | Broken::Refused(NodeRefusal::Stopping) | Broken::Register(RegisterError::Stopping)
         ) {
-            return;
+            return Finding::Stopping;
+        }
+        if matches!(&broken, Broken::Courier(error) if error.is_status(404) || error.is_status(405))
+            && original::is_original(&Courier::new(&dial.url, dial.token.clone())).await
+        {
+            return Finding::Original;
         }
         if begun.elapsed() > Duration::from_millis(dial.heartbeat_ms) {
             pauses.reset();

@@ -10,13 +10,16 @@ use actix::{
 
 use super::{Retire, RunnerProxy, TakeAnswers};
 use crate::clock;
-use crate::model::{Incarnation, NodeId, Pulses, RoomBoard, RunnerSpec};
+use crate::model::{Incarnation, NodeId, Pulse, Pulses, RoomBoard, RunnerSpec};
 use crate::protocol::gateway::{AdmitNode, AnswerOrders, MAX_HOLD_MS, MAX_NODES, NodeRefusal, TakeOrders};
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::orders::Order;
 use crate::protocol::runner::{RegisterError, RegisterRunner, Registration};
 use crate::protocol::{DeathGuard, RunnerHandle};
 use crate::secret::Vault;
+
+/// Silence after which a node makes room for others where there are too many, in milliseconds.
+const FORGET_MS: u64 = 3_600_000;
 
 /// What a Reception works with.
 #[derive(Clone, Debug)]
@@ -31,6 +34,7 @@ pub struct ReceptionSetup {
 
 struct Life {
     incarnation: Incarnation,
+    pulse: Arc<Pulse>,
     board: Arc<RoomBoard>,
     orders: Recipient<TakeOrders>,
     answers: Recipient<TakeAnswers>,
@@ -65,6 +69,17 @@ impl Reception {
         if life.incarnation == incarnation { Ok(life) } else { Err(NodeRefusal::Superseded) }
     }
 
+    /// Those that were not heard for long make room; one that comes back registers again.
+    fn forget_silent(&mut self) {
+        let now_ms = clock::uptime_ms();
+        let is_silent = |life: &Life| now_ms.saturating_sub(life.pulse.last_ms()) > FORGET_MS;
+        for (node, life) in self.lives.extract_if(|_, life| is_silent(life)) {
+            self.setup.pulses.forget(node);
+            // Bounded: one per node.
+            life.retire.do_send(Retire);
+        }
+    }
+
     fn replace(&mut self, node: NodeId, life: Life) {
         if let Some(former) = self.lives.insert(node, life) {
             // Bounded: one per registration.
@@ -83,6 +98,9 @@ impl Handler<AdmitNode> for Reception {
     fn handle(&mut self, message: AdmitNode, _: &mut Context<Self>) -> Self::Result {
         let said = message.introduction;
         let node = said.node;
+        if self.lives.len() >= MAX_NODES {
+            self.forget_silent();
+        }
         let refused = if self.stopping {
             Some(RegisterError::Stopping)
         } else if self.lives.len() >= MAX_NODES && !self.lives.contains_key(&node) {
@@ -101,7 +119,7 @@ impl Handler<AdmitNode> for Reception {
         let handle = RunnerHandle {
             id: node,
             rooms: Arc::clone(&board),
-            pulse,
+            pulse: Arc::clone(&pulse),
             assign: proxy.clone().recipient(),
             cancel: proxy.clone().recipient(),
             read_output: proxy.clone().recipient(),
@@ -115,6 +133,7 @@ impl Handler<AdmitNode> for Reception {
             let registration = registered.unwrap_or(Err(RegisterError::Stopping))?;
             let life = Life {
                 incarnation: registration.incarnation,
+                pulse,
                 board,
                 orders: proxy.clone().recipient(),
                 answers: proxy.clone().recipient(),

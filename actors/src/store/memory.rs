@@ -11,8 +11,8 @@ use crate::clock;
 use crate::model::access::{TokenOp, TokenRecord};
 use crate::model::state::Tally;
 use crate::model::{
-    AttemptRecord, Epoch, Incarnation, JobId, JobRecord, JobState, Lease, NodeId, Outcome, Status, Tenant,
-    Term, footprint,
+    AttemptRecord, Eligibility, Epoch, Incarnation, JobId, JobRecord, JobState, Lease, Needs, NodeId,
+    Outcome, Status, Tenant, Term, footprint,
 };
 
 use super::range::{IdRange, Wanted};
@@ -34,7 +34,7 @@ pub struct MemoryStore {
 struct Tables {
     jobs: BTreeMap<JobId, JobRecord>,
     keys: HashMap<(Tenant, String), UsedKey>,
-    nodes: HashMap<NodeId, Incarnation>,
+    nodes: HashMap<NodeId, (Incarnation, Eligibility)>,
     /// Finished jobs by how they ended, and what they occupy.
     ended: [u64; 3],
     retained_bytes: u64,
@@ -199,7 +199,8 @@ impl TokenStore for MemoryStore {
 }
 
 fn live_row(job: &JobRecord) -> LiveRow {
-    LiveRow { id: job.id, created_at_ms: job.created_at_ms, state: job.state.clone() }
+    let needs = Needs::of(&job.spec);
+    LiveRow { id: job.id, created_at_ms: job.created_at_ms, state: job.state.clone(), needs }
 }
 
 fn without_inline(job: &JobRecord) -> JobRecord {
@@ -262,10 +263,17 @@ impl Tables {
                 self.prune(finished_before_ms, keep, keep_bytes, limit as usize)
             }
             StoreOp::RegisterNode { node } => {
-                let incarnation = self.nodes.entry(node).or_default();
+                let (incarnation, eligibility) = self.nodes.entry(node).or_default();
                 *incarnation = incarnation.next();
-                OpResult::Registered(*incarnation)
+                OpResult::Registered { incarnation: *incarnation, eligibility: eligibility.clone() }
             }
+            StoreOp::MarkNode { node, eligibility } => match self.nodes.get_mut(&node) {
+                Some((_, marked)) => {
+                    *marked = eligibility;
+                    OpResult::Done
+                }
+                None => OpResult::NotFound,
+            },
             StoreOp::Token(op) => {
                 self.change_token(op);
                 OpResult::Done

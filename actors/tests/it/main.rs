@@ -8,9 +8,11 @@
 mod deaths;
 mod embed;
 mod graph;
+mod nodes;
 mod runner_results;
 mod scheduler;
 mod store;
+mod store_migrations;
 mod store_sqlite;
 
 mod golden;

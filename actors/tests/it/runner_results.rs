@@ -207,6 +207,33 @@ async fn results_of_another_cluster_are_not_told() {
 }
 
 #[actix::test]
+async fn a_node_goes_to_another_cluster_only_when_its_own_has_been_told_everything() {
+    const OTHER: ClusterId = ClusterId(uuid::Uuid::from_bytes([8; 16]));
+    let dir = tempfile::tempdir().unwrap();
+    let mut life = Life::begin(1, open(dir.path()), Desk::default()).await.join(CLUSTER, 1).await;
+    life.assign(0..1, 1).await.unwrap();
+    life.heard(|reports| (told(reports).len() == 1).then_some(())).await;
+    let registration = Registration { cluster: OTHER, incarnation: Incarnation(1), term: Term(1) };
+    let report = life.report.clone();
+    let begin = BeginReporting { registration, report, max_reports: 1, heartbeat_ms: 50, is_far: true };
+    let refused = life.runner.send(begin).await.expect("it lives");
+    assert_eq!(
+        refused,
+        Err(callboard_actors::protocol::runner::Occupied(CLUSTER)),
+        "no verdict has come yet"
+    );
+    assert!(life.desk.heard.lock().unwrap().iter().all(|report| report.cluster == CLUSTER));
+    life.end().await;
+    let log = open(dir.path());
+    assert_eq!((log.held(), log.state().unwrap().cluster), (&[attempt(0)][..], CLUSTER));
+    let empty = tempfile::tempdir().unwrap();
+    let idle = Life::begin(2, open(empty.path()), Desk::default()).await.join(CLUSTER, 1).await;
+    let idle = idle.join(OTHER, 1).await;
+    idle.heard(|reports| reports.iter().any(|report| report.cluster == OTHER).then_some(())).await;
+    idle.end().await;
+}
+
+#[actix::test]
 async fn a_coordinator_of_a_lower_term_is_refused_by_the_next_life() {
     let dir = tempfile::tempdir().unwrap();
     let mut first = Life::begin(1, open(dir.path()), Desk::default()).await.join(CLUSTER, 4).await;

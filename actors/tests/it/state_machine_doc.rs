@@ -88,6 +88,8 @@ fn of_attempt(epoch: Epoch) -> Vec<(&'static str, JobEvent)> {
         ("lost, requeue", lost(epoch, OnLost::Requeue, MAX_LOST)),
         ("lost, requeue, for the last time", lost(epoch, OnLost::Requeue, 2)),
         ("lost, never again", lost(epoch, OnLost::Never, MAX_LOST)),
+        ("poisoned", JobEvent::Poisoned { epoch, nodes: 3, why: String::new() }),
+        ("drained", JobEvent::Drained { epoch }),
     ]
 }
 

@@ -117,7 +117,7 @@ async fn a_database_of_a_newer_version_is_refused() {
     future.pragma_update(None, "user_version", 99).expect("a pragma");
     drop(future);
     let opened = open(dir.path(), SqliteOptions::default());
-    assert!(matches!(opened, Err(StoreError::Newer { found: 99, known: 1 })));
+    assert!(matches!(opened, Err(StoreError::Newer { found: 99, known: 2 })));
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn a_database_whose_tables_are_others_is_refused_and_left_alone() {
     drop(unreleased);
     let opened = open(dir.path(), SqliteOptions::default());
     assert!(
-        matches!(&opened, Err(StoreError::Corrupt { detail }) if detail.contains("not those of version 1")),
+        matches!(&opened, Err(StoreError::Corrupt { detail }) if detail.contains("not those of version 2")),
         "{opened:?}"
     );
 }

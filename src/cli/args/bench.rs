@@ -34,4 +34,7 @@ pub struct BenchArgs {
     /// `sandbox` measures what rooms cost, and nothing else: beside plain jobs, beside bare namespaces, step by step.
     #[arg(long, default_value = "none", value_parser = ["none", "sandbox"])]
     pub isolation: String,
+    /// Measure what a runner in a process of its own costs, and nothing else.
+    #[arg(long, conflicts_with = "isolation")]
+    pub remote: bool,
 }

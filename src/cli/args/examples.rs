@@ -25,6 +25,10 @@ pub const EXAMPLES: &[(&str, &[&str])] = &[
         "token",
         &["token create --role admin --out admin.token", "token list", "token revoke 0123456789abcdef"],
     ),
+    (
+        "nodes",
+        &["nodes list", "nodes drain --deadline 10m --why 'new disk' node-7", "nodes wait 1 --timeout 30s"],
+    ),
     ("config", &["config show --origin", "config check callboard.toml", "config path"]),
     (
         "context",

@@ -9,7 +9,7 @@ use clap::Args;
 use super::duration;
 use crate::config::{
     AllowedMounts, Bind, Durability, FileConfig, JobUser, Label, List, LogFilter, LogFormat, Millis, PeerUrl,
-    StoreKind,
+    Published, StoreKind,
 };
 
 /// Flags of every node.
@@ -27,6 +27,9 @@ pub struct NodeArgs {
     /// Serve an open address without a token.
     #[arg(long)]
     pub insecure: bool,
+    /// Where this container's port is published: with `loopback` no token is needed.
+    #[arg(long, value_name = "WHERE")]
+    pub published: Option<Published>,
     /// Who jobs run as.
     #[arg(long, value_name = "USER")]
     pub user: Option<JobUser>,
@@ -106,6 +109,7 @@ impl NodeArgs {
         said.server.slots = self.slots;
         said.server.token_file = token_file.cloned();
         said.server.insecure = self.insecure.then_some(true);
+        said.server.published = self.published;
         said.server.shutdown_grace = self.shutdown_grace.map(Millis);
         said.runner.user.clone_from(&self.user);
         said.runner.allow_mounts =

@@ -69,7 +69,9 @@ fn settings(pick: impl Fn(&[String]) -> [&String; 3]) -> String {
         let row = cells(line);
         if let Some(next) = line.strip_prefix("## ") {
             title = next;
-        } else if row.len() == 4 && row[1].contains("CALLBOARD_") {
+        } else if row.len() == 4
+            && ["CALLBOARD_", "RUNNER_URL"].iter().any(|of_ours| row[1].contains(of_ours))
+        {
             if !title.is_empty() {
                 text += &format!("{title}\n");
                 title = "";

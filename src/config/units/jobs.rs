@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use callboard_actors::model::{AllowedMount, Isolation, Tier};
+use callboard_actors::policy::placement::PlacementRule;
 
 use super::List;
 
@@ -24,6 +25,18 @@ impl FromStr for IsolationMode {
 pub struct MinTier(pub Tier);
 
 impl FromStr for MinTier {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+/// By which rule a node is chosen for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement(pub PlacementRule);
+
+impl FromStr for Placement {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

@@ -24,6 +24,8 @@ pub(super) fn of(route: Route, method: &Method) -> Scopes {
         Route::Metrics => METRICS,
         // These three tell of, or forget, every tenant's jobs.
         Route::V1Stats | Route::V1Events | Route::V1Prune => ADMIN,
+        Route::V1Runners | Route::V1Runner => ADMIN,
+        Route::V1RunnerCordon | Route::V1RunnerDrain | Route::V1RunnerResume => ADMIN,
         Route::V1Pause | Route::V1Resume | Route::V1Tokens | Route::V1Token => ADMIN,
         Route::NodeRegister
         | Route::NodeOrders

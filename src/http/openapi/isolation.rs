@@ -1,9 +1,11 @@
-//! What the types of a job's isolation, limits and mounts cannot say of themselves.
+//! What the types of a job's isolation, limits, mounts and requirements cannot say of themselves.
 
 use callboard_actors::model::artifacts::MAX_ARTIFACTS;
 use callboard_actors::model::files::{MAX_FILE_NAME_BYTES, MAX_FILE_PATH_BYTES, MAX_FILES};
 use callboard_actors::model::isolation::{MAX_DEMANDED_LAYERS, layer_names};
 use callboard_actors::model::mounts::{MAX_MOUNT_BYTES, MAX_MOUNTS};
+use callboard_actors::model::requires::{MAX_LABEL_KEY_BYTES, MAX_LABEL_VALUE_BYTES, MAX_REQUIRED_LABELS};
+use callboard_actors::model::runner_spec::MAX_NODE_NAME_BYTES;
 use callboard_actors::model::{Isolation, ResourceLimits, Tier};
 use serde_json::{Value, json};
 
@@ -42,6 +44,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("FileContentBody/oneOf/0", json!({"title": "FileText", "additionalProperties": false})),
         ("FileContentBody/oneOf/1", json!({"title": "FileBase64", "additionalProperties": false})),
         ("FileContentBody/oneOf/1/properties/base64", json!({"pattern": BASE64})),
+        ("RequiresBody/properties/labels", labels()),
+        ("RequiresBody/properties/runner", json!({"minLength": 1, "maxLength": MAX_NODE_NAME_BYTES})),
         ("SubmitBody", rooms_only()),
     ]
 }
@@ -52,6 +56,15 @@ pub(super) fn limits(most: &ResourceLimits) -> impl Iterator<Item = (String, Val
         let number = |number: u64| if name == "cpus" { json!(number as f64 / 1000.0) } else { json!(number) };
         let pointer = format!("/components/schemas/LimitsBody/properties/{name}");
         (pointer, json!({"minimum": number(least), "maximum": number(most)}))
+    })
+}
+
+/// Labels by their keys.
+fn labels() -> Value {
+    json!({
+        "maxProperties": MAX_REQUIRED_LABELS,
+        "propertyNames": {"minLength": 1, "maxLength": MAX_LABEL_KEY_BYTES, "pattern": "^[A-Za-z0-9_./-]+$"},
+        "additionalProperties": {"type": "string", "maxLength": MAX_LABEL_VALUE_BYTES, "pattern": r"^[^\u0000-\u001f\u007f]*$"}
     })
 }
 

@@ -185,5 +185,5 @@ fn the_clients_own_failures_are_told_from_the_jobs_code() {
     callboard(&["submit", "-s", &nowhere, "--wait", "--", "true"]).refused(125, "no answer");
     callboard(&["run", "-s", &nowhere, "--", "true"]).refused(125, "no answer");
     said(command(&["run", "--", "true"]).env("RUNNER_URL", "http://127.0.0.1:1"))
-        .refused(125, "RUNNER_URL: remote runners");
+        .refused(125, "RUNNER_URL: a node that is started for one command");
 }

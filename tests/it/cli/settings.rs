@@ -138,7 +138,7 @@ fn a_servers_settings_are_shown_as_serve_would_have_them() {
         (&runner["store"]["kind"], &runner["server"]["bind"]),
         (&json!("memory"), &json!(["127.0.0.1:8080"]))
     );
-    with(&file, &["config", "show", "serve"], &[("CALLBOARD_SLOTS", "0")]).refused(78, "slots is 0");
+    with(&file, &["config", "show", "serve"], &[("CALLBOARD_SLOTS", "5000")]).refused(78, "slots is 5000");
     with(&file, &["config", "show", "serve", "-s", "http://x"], &[]).refused(2, "--server");
 }
 
@@ -165,7 +165,7 @@ fn a_file_is_checked_to_its_last_mistake() {
     for (text, why) in [
         ("[server\n", ":1: "),
         ("current_context = 'x'\n", "no context `x` (current_context)"),
-        ("[server]\nslots = 0\n", "slots is 0"),
+        ("[server]\nslots = 5000\n", "slots is 5000"),
         ("[server]\nbind = ':80'\n", "can be reached by others"),
         ("[contexts.'a b']\n", "is no name of a context"),
         ("[contexts]\np = 3\n", ":2: contexts.p: "),

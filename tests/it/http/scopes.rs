@@ -17,11 +17,14 @@ fn needed(route: Route, method: &str) -> &'static [&'static str] {
         ("/jobs" | "/v1/jobs/batch" | "/v1/jobs/{id}/retry" | "/v1/jobs/{id}/stdin", _) => &["submit"],
         ("/v1/jobs", "POST") => &["submit"],
         ("/execute", _) => &["submit", "runner"],
+        (path, _) if path.starts_with("/v1/node/") => &["runner"],
         ("/jobs/{id}" | "/v1/jobs/{id}/logs" | "/v1/jobs/{id}/artifacts", _) => &["read"],
         ("/v1/jobs" | "/v1/jobs/{id}", "GET" | "HEAD") => &["read"],
         ("/v1/jobs/{id}", "DELETE") | ("/v1/jobs/{id}/cancel", _) => &["cancel"],
         ("/metrics", _) => &["metrics"],
         ("/v1/queue/pause" | "/v1/queue/resume" | "/v1/tokens" | "/v1/tokens/{id}", _) => &[],
+        ("/v1/runners" | "/v1/runners/{id}", _) => &[],
+        ("/v1/runners/{id}/cordon" | "/v1/runners/{id}/drain" | "/v1/runners/{id}/resume", _) => &[],
         ("/v1/stats" | "/v1/events" | "/v1/jobs/prune", _) => &[],
         ("/health" | "/livez" | "/readyz" | "/v1/version" | "/openapi.json" | "/problems/{name}", _) => {
             &["*"]

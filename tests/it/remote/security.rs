@@ -66,12 +66,12 @@ const OTHER: &str = "01900000-0000-7000-8000-000000000002";
 fn a_runner_joins_with_a_token_of_its_scope_and_with_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let (coordinator, operator) = guarded(folder.path());
-    let join = callboard(&coordinator, &operator, &["token", "create", "--scopes", "runner"]);
+    let join = callboard(&coordinator, &operator, &["token", "create", "--scope", "runner"]);
     let join = join
         .split_whitespace()
         .find(|word| word.starts_with("cb_") || word.len() > 60)
         .unwrap_or_else(|| panic!("{join}"));
-    let submit = callboard(&coordinator, &operator, &["token", "create", "--scopes", "submit,read"]);
+    let submit = callboard(&coordinator, &operator, &["token", "create", "--scope", "submit,read"]);
     let submit = submit.split_whitespace().find(|word| word.len() > 60).unwrap();
     assert_eq!(post(&coordinator, "/v1/node/register", None, &hello(NODE)).0, 401);
     assert_eq!(post(&coordinator, "/v1/node/register", Some(submit), &hello(NODE)).0, 403);

@@ -12,7 +12,7 @@ impl CoordinatorLink {
     pub(super) fn reconcile(
         &mut self,
         held: &[Held],
-        cmd_seen: u64,
+        (cmd_seen, skipped): (u64, &[u64]),
         fact: &impl Fn(JobId) -> JobFact,
         effects: &mut Vec<LinkEffect>,
     ) {
@@ -23,20 +23,20 @@ impl CoordinatorLink {
         let missing: Vec<(AttemptId, Given)> = self
             .given
             .iter()
-            // Absence proves something only once the node has acted on the command that carried the assignment.
-            .filter(|(attempt, given)| {
-                !listed.contains(attempt) && !given.finishing && given.cmd_no <= cmd_seen
-            })
+            .filter(|(attempt, given)| !listed.contains(attempt) && !given.finishing)
             .map(|(attempt, given)| (*attempt, *given))
             .collect();
         for (attempt, given) in missing {
-            self.reconcile_missing(attempt, given, fact(attempt.job), effects);
-        }
-        // A command that the node has not acted on by the time of a whole inventory may be lost: numbers only rise, so
-        // sending it again under a new number is safe whatever became of the first.
-        for (attempt, given) in &self.given {
-            if given.cmd_no > cmd_seen && !listed.contains(attempt) && !given.finishing {
-                effects.push(LinkEffect::Resend(*attempt));
+            if given.cmd_no > cmd_seen {
+                // A command that the node has not acted on by the time of a whole inventory may be lost: numbers only
+                // rise, so sending it again under a new number is safe whatever became of the first.
+                effects.push(LinkEffect::Resend(attempt));
+            } else if skipped.contains(&given.cmd_no) {
+                self.given.remove(&attempt);
+                effects.push(LinkEffect::Returned { attempt, why: "its command was overtaken".into() });
+            } else {
+                // Absence proves a loss only once the node has acted on the command that carried the assignment.
+                self.reconcile_missing(attempt, given, fact(attempt.job), effects);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What the node makes of commands: attempts that it takes, ends, gives back. It refuses to know how it is told.
 
-use super::{NodeEffect, NodeLink, NodePhase};
+use super::{MAX_SKIPPED, NodeEffect, NodeLink, NodePhase};
 use crate::link::messages::{Assignment, Command, CommandRefusal, DrainOrder, ReturnedNote};
 use crate::model::{AttemptId, Epoch, JobId};
 
@@ -31,7 +31,7 @@ impl NodeLink {
         if command.cmd_no <= self.cmd_seen {
             return Ok(Vec::new());
         }
-        self.cmd_seen = command.cmd_no;
+        self.see(command.cmd_no);
         self.order_drain(now, command.draining);
         let mut effects = Vec::new();
         for order in command.cancel {
@@ -45,6 +45,14 @@ impl NodeLink {
         }
         self.memory.command_came(now, command.answered_n);
         Ok(effects)
+    }
+
+    fn see(&mut self, cmd_no: u64) {
+        let first = (self.cmd_seen + 1).max(cmd_no.saturating_sub(MAX_SKIPPED as u64));
+        self.skipped.extend(first..cmd_no);
+        let too_many = self.skipped.len().saturating_sub(MAX_SKIPPED);
+        self.skipped.drain(..too_many);
+        self.cmd_seen = cmd_no;
     }
 
     fn assign(&mut self, assignment: Assignment, effects: &mut Vec<NodeEffect>) {

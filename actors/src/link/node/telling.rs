@@ -66,10 +66,10 @@ impl NodeLink {
     pub fn report(&mut self, now: u64) -> Report {
         self.reports += 1;
         self.size_news = false;
-        let inventory = if std::mem::take(&mut self.full_inventory_due) {
-            Inventory::Full(self.holdings(now))
+        let (inventory, skipped) = if std::mem::take(&mut self.full_inventory_due) {
+            (Inventory::Full(self.holdings(now)), self.skipped.iter().copied().collect())
         } else {
-            Inventory::Digest(Digest::of(self.live()))
+            (Inventory::Digest(Digest::of(self.live())), Vec::new())
         };
         let mut finished = Vec::new();
         for phase in self.attempts.values_mut() {
@@ -99,6 +99,7 @@ impl NodeLink {
             incarnation: self.incarnation,
             n: self.reports,
             cmd_seen: self.cmd_seen,
+            skipped,
             term_seen: self.term_seen,
             usable_slots: self.usable_slots,
             prefetch: self.prefetch,

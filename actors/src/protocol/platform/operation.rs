@@ -19,6 +19,11 @@ impl PlatformHandle {
         self.core.metrics.stats.send(GetStats).await.ok()
     }
 
+    /// The doors to other machines.
+    pub fn doors(&self) -> &NodeDoors {
+        &self.core.doors
+    }
+
     /// The last things that happened, to be read at any pace.
     pub fn events(&self) -> &Arc<EventFeed> {
         &self.core.feed
@@ -37,6 +42,32 @@ impl PlatformHandle {
             paused,
             lacks_isolation: self.core.facts.rooms.read().is_too_little,
         }
+    }
+
+    /// Every node that has registered and was not removed.
+    ///
+    /// # Errors
+    /// [`LookupError`].
+    pub async fn runners(&self) -> Result<Runners, LookupError> {
+        let _permit = self.permit().ok_or(LookupError::Busy)?;
+        self.core.runners.send(ListRunners).await.map_err(|_| LookupError::Gone)
+    }
+
+    /// Changes a node, in the name of the token that is shown; resolves when that is durable and holds. Whoever holds this
+    /// handle may do so: it is for the door to judge.
+    ///
+    /// # Errors
+    /// [`ChangeRunnerError`]; then nothing was changed.
+    pub async fn change_runner(
+        &self,
+        node: NodeId,
+        change: RunnerChange,
+    ) -> Result<Eligibility, ChangeRunnerError> {
+        let _permit = self.permit().ok_or(LookupError::Busy)?;
+        let shown = self.token.as_deref().map(|token| token.name.as_ref().unwrap_or(&token.id).clone());
+        let by = shown.unwrap_or_else(|| "operator".into());
+        let asked = self.core.jobs.change_runner.send(ChangeRunner { node, change, by }).await;
+        asked.map_err(|_| LookupError::Gone)?
     }
 
     /// Every token that is remembered. Whoever holds this handle may see them: it is for the door to judge.

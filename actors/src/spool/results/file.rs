@@ -234,8 +234,8 @@ impl LogFile {
         to.write_all(&frame::header())?;
         for (attempt, place) in self.index.in_order() {
             let mut bytes = vec![0; place.len as usize];
-            self.file.read_exact_at(&mut bytes, place.at)?;
-            let Some(Entry::Result(stored)) = whole(&bytes, 0) else {
+            let read = self.file.read_exact_at(&mut bytes, place.at);
+            let Some(Entry::Result(stored)) = read.ok().and_then(|()| whole(&bytes, 0)) else {
                 log::error!(attempt:% = attempt; "a result can no longer be read from the disk and is kept in memory only");
                 continue;
             };
@@ -255,15 +255,15 @@ impl LogFile {
 
     /// Puts the log under another name, if there is a result in it, and begins a new one. Answers the name.
     pub(super) fn set_aside(&mut self, whose: &str) -> Result<Option<PathBuf>, ResultLogError> {
-        let failed = |error: io::Error| ResultLogError::io(&self.dir, &error);
         if self.index.is_empty() {
             return Ok(None);
         }
         let aside = self.dir.join(format!("results.{whose}.{}", clock::now_ms()));
-        std::fs::hard_link(self.dir.join(LOG_NAME), &aside).map_err(failed)?;
-        self.file = fresh(&self.dir).map_err(failed)?;
-        (self.index, self.len) = (Index::default(), frame::HEADER_LEN as u64);
-        (self.is_suspect, self.rewrite_at) = (false, 0);
+        let renamed = std::fs::rename(self.dir.join(LOG_NAME), &aside);
+        renamed.map_err(|error| ResultLogError::io(&self.dir, &error))?;
+        // If the new file cannot be made now, whatever is appended next makes it.
+        (self.index, self.is_suspect, self.rewrite_at) = (Index::default(), true, 0);
+        self.rewrite(Bodies::Kept)?;
         Ok(Some(aside))
     }
 }

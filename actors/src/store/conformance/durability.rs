@@ -1,7 +1,7 @@
 //! Loading, registering, closing, and what is there after opening again.
 
 use super::*;
-use crate::model::InputMode;
+use crate::model::{Cordon, Eligibility, InputMode, Isolation, Needs, Requires};
 use crate::store::{ListQuery, LiveRow, StoreError};
 
 /// Every live row, in pages of this size.
@@ -44,13 +44,53 @@ pub async fn incarnations_grow(stage: &dyn Stage) {
     let store = stage.fresh();
     let register = |byte| StoreOp::RegisterNode { node: NodeId::from_bytes([byte; 16]) };
     let lives = done(&store, vec![register(1), register(1), register(2)]).await;
-    assert_eq!(lives, [1, 2, 1].map(|life| OpResult::Registered(Incarnation(life))));
+    assert_eq!(lives, [1, 2, 1].map(|life| registered(life, Eligibility::Eligible)));
     store.close().await.expect("it closes");
     drop(store);
     if let Some(store) = stage.reopen() {
         let lives = done(&store, vec![register(1)]).await;
-        assert_eq!(lives, [OpResult::Registered(Incarnation(3))]);
+        assert_eq!(lives, [registered(3, Eligibility::Eligible)]);
     }
+}
+
+fn registered(life: u64, eligibility: Eligibility) -> OpResult {
+    OpResult::Registered { incarnation: Incarnation(life), eligibility }
+}
+
+/// What an operator has said of a node holds in its next life too, until something else is said.
+pub async fn a_marked_node_stays_marked(stage: &dyn Stage) {
+    let store = stage.fresh();
+    let node = NodeId::from_bytes([4; 16]);
+    let mark = |eligibility: &Eligibility| StoreOp::MarkNode { node, eligibility: eligibility.clone() };
+    let cordon = Cordon { by: "operator".into(), why: "its \"disk\" fails".into(), since_ms: 7 };
+    let drain = Eligibility::Draining { cordon: cordon.clone(), deadline_at_ms: Some(i64::MAX) };
+    assert_eq!(done(&store, vec![mark(&drain)]).await, [OpResult::NotFound]);
+    let register = || StoreOp::RegisterNode { node };
+    let results = done(&store, vec![register(), mark(&drain), register()]).await;
+    assert_eq!(results[1..], [OpResult::Done, registered(2, drain)]);
+    let cordoned = Eligibility::Cordoned(cordon);
+    done(&store, vec![mark(&cordoned)]).await;
+    store.close().await.expect("it closes");
+    drop(store);
+    if let Some(store) = stage.reopen() {
+        let results = done(&store, vec![register(), mark(&Eligibility::Eligible), register()]).await;
+        assert_eq!(results[0], registered(3, cordoned));
+        assert_eq!(results[2], registered(4, Eligibility::Eligible));
+    }
+}
+
+/// A live job loads with what it needs of a node.
+pub async fn live_jobs_load_with_their_needs(stage: &dyn Stage) {
+    let store = stage.fresh();
+    let requires = Requires { labels: [("gpu".into(), "a100".into())].into(), runner: Some("b1".into()) };
+    let demanding =
+        JobSpec { requires, isolation: Isolation::Sandbox, artifacts: vec!["out".into()], ..spec(None) };
+    let plain = new_job(None);
+    let other = NewJob { spec: Arc::new(demanding.clone()), ..new_job(None) };
+    let expected = [(plain.id, Needs::default()), (other.id, Needs::of(&demanding))];
+    done(&store, vec![StoreOp::Submit(plain), StoreOp::Submit(other)]).await;
+    let loaded: Vec<_> = load_all(&store, 1).await.into_iter().map(|row| (row.id, row.needs)).collect();
+    assert_eq!(loaded, expected);
 }
 
 /// After opening again everything is there, in a later term of the same cluster.

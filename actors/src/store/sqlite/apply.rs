@@ -7,7 +7,9 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::forget::Sums;
 use super::{codec, tokens};
-use crate::model::{AttemptRecord, Epoch, Incarnation, JobId, JobSpec, JobState, NodeId, Outcome, footprint};
+use crate::model::{
+    AttemptRecord, Eligibility, Epoch, Incarnation, JobId, JobSpec, JobState, NodeId, Outcome, footprint,
+};
 use crate::store::{IdempotencyKey, MAX_ATTEMPTS_KEPT, NewJob, OpResult, StoreError, StoreOp};
 
 pub(super) type Applied = Result<OpResult, StoreError>;
@@ -45,6 +47,7 @@ impl<'a> Applier<'a> {
                 self.prune(*finished_before_ms, *keep, *keep_bytes, *limit)
             }
             StoreOp::RegisterNode { node } => self.register(*node),
+            StoreOp::MarkNode { node, eligibility } => self.mark_node(*node, eligibility),
             StoreOp::Token(op) => tokens::apply(self.connection, op).map(|()| OpResult::Done),
         }
     }
@@ -74,13 +77,14 @@ impl<'a> Applier<'a> {
             job.tenant.stored(),
         ])?;
         self.prepared(
-            "INSERT INTO job_hot (id, created_ms, state, epoch, lost, started, spec_bytes) \
-             VALUES (?1, ?2, 0, 0, 0, 0, ?3)",
+            "INSERT INTO job_hot (id, created_ms, state, epoch, lost, started, spec_bytes, needs) \
+             VALUES (?1, ?2, 0, 0, 0, 0, ?3, ?4)",
         )?
         .execute(params![
             job.id.as_bytes(),
             job.created_at_ms,
-            codec::signed(footprint::of_spec(&job.spec))
+            codec::signed(footprint::of_spec(&job.spec)),
+            codec::encode_needs(&job.spec)?,
         ])?;
         self.sums.live += 1;
         Ok(OpResult::Done)
@@ -243,12 +247,21 @@ impl<'a> Applier<'a> {
     }
 
     fn register(&self, node: NodeId) -> Applied {
-        let incarnation: i64 = self
+        let (incarnation, eligibility): (i64, Option<String>) = self
             .prepared(
                 "INSERT INTO node (id, incarnation) VALUES (?1, 1) \
-                 ON CONFLICT (id) DO UPDATE SET incarnation = incarnation + 1 RETURNING incarnation",
+                 ON CONFLICT (id) DO UPDATE SET incarnation = incarnation + 1 RETURNING incarnation, eligibility",
             )?
-            .query_row([node.as_bytes()], |row| row.get(0))?;
-        Ok(OpResult::Registered(Incarnation(codec::unsigned(incarnation))))
+            .query_row([node.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let incarnation = Incarnation(codec::unsigned(incarnation));
+        let eligibility = codec::decode_eligibility(eligibility.as_deref())?;
+        Ok(OpResult::Registered { incarnation, eligibility })
+    }
+
+    fn mark_node(&self, node: NodeId, eligibility: &Eligibility) -> Applied {
+        let changed = self
+            .prepared("UPDATE node SET eligibility = ?2 WHERE id = ?1")?
+            .execute(params![node.as_bytes(), codec::encode_eligibility(eligibility)?])?;
+        Ok(if changed == 0 { OpResult::NotFound } else { OpResult::Done })
     }
 }

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::state::Tally;
 use crate::model::{
-    Artifacts, AttemptRecord, CancelWish, Captured, EndReason, Epoch, Exit, Incarnation, InputMode,
-    IsolationReport, JobSpec, JobState, Lease, NodeId, Outcome, OutputSummary, Status, Usage,
+    Artifacts, AttemptRecord, CancelWish, Captured, Eligibility, EndReason, Epoch, Exit, Incarnation,
+    InputMode, IsolationReport, JobSpec, JobState, Lease, Needs, NodeId, Outcome, OutputSummary, Status,
+    Usage,
 };
 use crate::store::StoreError;
 
@@ -45,6 +46,7 @@ pub(super) fn encode_spec(spec: &JobSpec) -> Result<(String, Option<&[u8]>), Sto
         files: spec.files.clone(),
         artifacts: spec.artifacts.clone(),
         demands: spec.demands.clone(),
+        requires: spec.requires.clone(),
         ..*spec
     };
     Ok((to_json(&without)?, Some(input)))
@@ -57,6 +59,30 @@ pub(super) fn decode_spec(row: &Row<'_>, at: usize) -> Result<JobSpec, StoreErro
         spec.input = InputMode::Inline(input);
     }
     Ok(spec)
+}
+
+/// The needs of a job as their column: nothing for a job that asks for nothing.
+pub(super) fn encode_needs(spec: &JobSpec) -> Result<Option<String>, StoreError> {
+    let needs = Needs::of(spec);
+    if needs.is_default() { Ok(None) } else { to_json(&needs).map(Some) }
+}
+
+/// The needs in column `at`.
+pub(super) fn decode_needs(row: &Row<'_>, at: usize) -> Result<Needs, StoreError> {
+    match row.get_ref(at)?.as_str_or_null().map_err(rusqlite::Error::from)? {
+        Some(json) => from_json::<Needs>(json).map(Needs::of_any_limit),
+        None => Ok(Needs::default()),
+    }
+}
+
+/// Whether a node is given work, as its column: nothing when it is.
+pub(super) fn encode_eligibility(eligibility: &Eligibility) -> Result<Option<String>, StoreError> {
+    if eligibility.is_eligible() { Ok(None) } else { to_json(eligibility).map(Some) }
+}
+
+/// What is in a column of that.
+pub(super) fn decode_eligibility(json: Option<&str>) -> Result<Eligibility, StoreError> {
+    json.map_or(Ok(Eligibility::Eligible), from_json)
 }
 
 /// The columns of a live state, in the order `state epoch lost started node incarnation started_ms cancel`.

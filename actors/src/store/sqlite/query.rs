@@ -40,7 +40,7 @@ pub(super) fn load_live(
     limit: usize,
 ) -> Result<Vec<LiveRow>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, created_ms, state, epoch, lost, started, node, incarnation, started_ms, cancel \
+        "SELECT id, created_ms, state, epoch, lost, started, node, incarnation, started_ms, cancel, needs \
          FROM job_hot WHERE id > ?1 ORDER BY id LIMIT ?2",
     )?;
     // The empty blob sorts before every id.
@@ -52,6 +52,7 @@ pub(super) fn load_live(
             id: JobId::from_bytes(row.get(0)?),
             created_at_ms: row.get(1)?,
             state: codec::decode_state(row, 2)?,
+            needs: codec::decode_needs(row, 10)?,
         });
     }
     Ok(live)

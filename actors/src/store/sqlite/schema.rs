@@ -15,7 +15,7 @@ use crate::store::{StoreError, StoreIdentity};
 const APPLICATION_ID: i32 = 0x4341_4c4c;
 
 /// Statement number N brings a database of version N to version N + 1. Released ones never change.
-const MIGRATIONS: &[&str] = &[include_str!("schema/v1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema/v1.sql"), include_str!("schema/v2.sql")];
 
 /// Prepared statements that a connection keeps.
 const STATEMENTS_KEPT: usize = 64;

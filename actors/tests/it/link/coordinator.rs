@@ -35,6 +35,34 @@ fn a_waiting_job_that_starts_after_all_is_taken_back() {
 }
 
 #[test]
+fn what_another_node_holds_is_none_of_its_business() {
+    let mut link = link(&[]);
+    let foreign = attempt(1, 1);
+    let elsewhere = |_| JobFact::Leased {
+        epoch: foreign.epoch,
+        node: NodeId::from_bytes([9; 16]),
+        incarnation: LIFE,
+        started: true,
+    };
+    let started = StartedNote { attempt: foreign, started_ms_ago: 3 };
+    let returned = vec![callboard_actors::link::ReturnedNote { attempt: foreign, why: "no".into() }];
+    let running = Held { attempt: foreign, phase: HeldPhase::Running { started_ms_ago: 3 } };
+    let forged = Report {
+        started: vec![started],
+        finished: vec![result(foreign)],
+        returned,
+        ..report(1, 0, Inventory::Full(vec![running]))
+    };
+    let (effects, _) = link.on_report(forged, elsewhere).expect("of this life");
+    let judged = LinkEffect::Judge { result: Box::new(result(foreign)), verdict: Verdict::Unknown };
+    assert_eq!(
+        effects,
+        [judged, LinkEffect::KillStale(foreign), LinkEffect::Capacity { usable_slots: 2 }],
+        "it neither starts, ends, gives back nor takes over what it was not given"
+    );
+}
+
+#[test]
 fn doubt_asks_for_an_inventory_even_while_a_command_is_under_way() {
     let mut link = link(&[]);
     let given = attempt(1, 1);

@@ -203,3 +203,52 @@ fn prefetch_counts_as_room() {
     link.assign(vec![assignment(attempt(1, 1)), assignment(attempt(2, 1)), assignment(attempt(3, 1))]);
     assert_eq!((link.taken(), link.room()), (3, 2));
 }
+
+#[test]
+fn an_assignment_that_was_overtaken_never_started_and_is_no_loss() {
+    let mut node = node(2);
+    let mut link = CoordinatorLink::new(cluster(), node_id(), LIFE, Term(1), []);
+    let fact = |_| JobFact::Leased { epoch: Epoch(1), node: node_id(), incarnation: LIFE, started: false };
+    let given = attempt(1, 1);
+    let overtaken = link.assign(vec![assignment(given)]);
+    node.on_command(0, link.cancel(Vec::new())).expect("of this life");
+    assert_eq!(node.on_command(0, overtaken), Ok(vec![]));
+    let report = node.report(0);
+    assert_eq!((report.cmd_seen, report.skipped.as_slice()), (2, &[1][..]));
+    let (effects, _) = link.on_report(report, fact).expect("of this life");
+    assert!(matches!(effects[0], LinkEffect::Returned { attempt, .. } if attempt == given), "{effects:?}");
+    assert!(!link.holds(given));
+}
+
+#[test]
+fn overtaken_commands_are_remembered_up_to_a_number() {
+    let mut node = node(2);
+    obey(&mut node, command(1_000, &[], &[]));
+    obey(&mut node, command(1_002, &[], &[]));
+    let skipped = node.report(0).skipped;
+    assert_eq!((skipped.len(), skipped.first(), skipped.last()), (64, Some(&937), Some(&1_001)));
+    node.rejoin(Incarnation(2), Term(1));
+    assert_eq!(node.report(0).skipped, Vec::<u64>::new());
+}
+
+#[test]
+fn a_node_takes_no_command_that_it_could_not_remember_and_none_older_than_its_memory() {
+    let many = 65_536;
+    let attempts = |from: u32| (from..).map(|epoch| attempt(1, epoch)).take(many).collect::<Vec<_>>();
+    let mut node = node(0);
+    let too_many = [attempts(1), vec![attempt(2, 1)]].concat();
+    let now = |node: &mut NodeLink, command| node.on_command(0, command);
+    assert_eq!(now(&mut node, command(1, &too_many, &[])), Err(CommandRefusal::NotNow));
+    assert_eq!(now(&mut node, command(1, &attempts(1), &[])), Ok(vec![]));
+    assert_eq!(now(&mut node, command(2, &[attempt(2, 1)], &[])), Err(CommandRefusal::NotNow));
+    let answer = |node: &mut NodeLink| {
+        let n = node.report(0).n;
+        node.on_reply(&ReportReply { n, verdicts: Vec::new(), want_full_inventory: false });
+    };
+    answer(&mut node);
+    assert_eq!(now(&mut node, command(2, &[attempt(2, 1)], &[])), Ok(vec![]));
+    answer(&mut node);
+    assert_eq!(now(&mut node, command(3, &[attempt(1, 1)], &[])), Err(CommandRefusal::TooOld));
+    let later = Command { answered_n: 1, ..command(3, &[attempt(3, 1)], &[]) };
+    assert_eq!(now(&mut node, later), Ok(vec![]));
+}

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use callboard_actors::model::{
-    CommandLine, Demands, InputFile, InputMode, Isolation, JobSpec, Limits, Mount, OnLost, ResourceLimits,
-    SealedEnv, admission, artifacts, files, limits, mounts, resources,
+    CommandLine, Demands, InputFile, InputMode, Isolation, JobSpec, Limits, Mount, OnLost, Requires,
+    ResourceLimits, SealedEnv, admission, artifacts, files, limits, mounts, requires, resources, runner_spec,
 };
 
 #[test]
@@ -19,6 +19,12 @@ fn specs_at_the_limits_are_accepted_and_beyond_them_refused() {
         timeout_ms: Some(Limits::default().max_timeout_ms + over as u64),
         grace_ms: Limits::default().max_grace_ms + over as u64,
         on_lost: OnLost::Requeue,
+        requires: Requires {
+            labels: (0..requires::MAX_REQUIRED_LABELS + over)
+                .map(|n| (format!("{n:0>64}"), "v".repeat(requires::MAX_LABEL_VALUE_BYTES)))
+                .collect(),
+            runner: Some("r".repeat(runner_spec::MAX_NODE_NAME_BYTES + over)),
+        },
         isolation: Isolation::Sandbox,
         demands: Demands::default(),
         limits: ResourceLimits {
@@ -59,7 +65,9 @@ fn specs_at_the_limits_are_accepted_and_beyond_them_refused() {
             "/limits/open_files",
             "/mounts/0/path",
             "/files",
-            "/artifacts"
+            "/artifacts",
+            "/requires/labels",
+            "/requires/runner"
         ]
     );
 }

@@ -36,6 +36,8 @@ fn event() -> impl Strategy<Value = JobEvent> {
         3 => on_lost.prop_map(move |on_lost| {
             JobEvent::Lost { epoch, on_lost, max_lost: MAX_LOST, why: "gone".into() }
         }),
+        1 => Just(JobEvent::Poisoned { epoch, nodes: 3, why: "gone".into() }),
+        1 => Just(JobEvent::Drained { epoch }),
         1 => (wish, any::<u64>()).prop_map(|(reason, grace_ms)| {
             JobEvent::CancelRequested(CancelWish { reason, note: None, grace_ms })
         }),
@@ -59,7 +61,9 @@ fn with_epoch(mut event: JobEvent, now: Epoch) -> (JobEvent, bool) {
         | JobEvent::Returned { epoch }
         | JobEvent::Silent { epoch }
         | JobEvent::Reattached { epoch, .. }
-        | JobEvent::Lost { epoch, .. } => {
+        | JobEvent::Lost { epoch, .. }
+        | JobEvent::Poisoned { epoch, .. }
+        | JobEvent::Drained { epoch } => {
             *epoch = now;
             true
         }
@@ -105,7 +109,13 @@ fn checked(state: &JobState, step: &Step) -> Result<JobState, TestCaseError> {
             now == wish || asked_again && now.reason == wish.reason && now.grace_ms < wish.grace_ms
         });
         prop_assert!(next.is_ended() || stands, "a wish stands until the end, and its grace only shrinks");
-        let over = matches!(event, JobEvent::Returned { .. } | JobEvent::Lost { .. });
+        let over = matches!(
+            event,
+            JobEvent::Returned { .. }
+                | JobEvent::Lost { .. }
+                | JobEvent::Poisoned { .. }
+                | JobEvent::Drained { .. }
+        );
         if let (JobState::Ended(outcome), true) = (&next, over) {
             prop_assert_eq!(outcome.reason, wish.reason);
         }
@@ -117,8 +127,8 @@ fn checked(state: &JobState, step: &Step) -> Result<JobState, TestCaseError> {
     let waits = matches!(next, JobState::Queued(_));
     if started(state) && waits {
         prop_assert!(
-            matches!(event, JobEvent::Lost { .. }),
-            "what has started waits again only after a loss"
+            matches!(event, JobEvent::Lost { .. } | JobEvent::Drained { .. }),
+            "what has started waits again only after a loss or a drain"
         );
     }
     prop_assert!(!matches!(next, JobState::Running(_)) || started(&next));

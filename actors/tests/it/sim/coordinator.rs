@@ -1,6 +1,7 @@
 //! A simulated coordinator: the real `CoordinatorLink`s and the real `transition` around a queue, a command lane for
 //! each node and the rule that nothing is said before what it rests on is durable.
 
+mod asked;
 mod lane;
 mod placing;
 mod reports;
@@ -9,17 +10,19 @@ mod speech;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use callboard_actors::link::{CoordinatorLink, JobFact, NodeHealth};
+use callboard_actors::link::{CoordinatorLink, JobFact, LivenessWatch, NodeHealth};
 use callboard_actors::model::state::Tally;
 use callboard_actors::model::{
-    AttemptId, CancelWish, EndReason, Incarnation, JobEvent, JobId, JobSpec, JobState, Lease, Moved, OnLost,
-    Term, transition,
+    AttemptId, Incarnation, JobEvent, JobId, JobSpec, JobState, Lease, Moved, Term, transition,
 };
 
 use super::env::{Env, Event};
 use super::store::Write;
 use lane::Lane;
 use speech::Speech;
+
+/// Longest time between two looks at the nodes.
+const LONGEST_TICK_MS: u64 = 50;
 
 struct Job {
     spec: Arc<JobSpec>,
@@ -28,11 +31,10 @@ struct Job {
     ending: bool,
 }
 
-#[derive(Default)]
 struct NodeSide {
     link: Option<CoordinatorLink>,
     last_heard: u64,
-    health: Option<NodeHealth>,
+    health: NodeHealth,
     usable_slots: u32,
     lane: Lane,
 }
@@ -44,6 +46,9 @@ pub struct Coordinator {
     /// Leased, but the lease is not durable, so that no node can know of it.
     unsent: BTreeSet<AttemptId>,
     nodes: Vec<NodeSide>,
+    watch: LivenessWatch,
+    /// Nodes that were heard just before everything was cut off, while nobody has been heard since.
+    in_blackout: Vec<usize>,
     /// The last incarnation minted, durable or not.
     minted: BTreeMap<usize, Incarnation>,
     speeches: VecDeque<(u64, Speech)>,
@@ -62,7 +67,8 @@ impl Coordinator {
         let jobs: BTreeMap<_, _> = env.store.durable.iter().map(job).collect();
         let waits = |(id, job): (&JobId, &Job)| matches!(job.state, JobState::Queued(_)).then_some(*id);
         let queue = jobs.iter().filter_map(waits).collect();
-        let side = || NodeSide { last_heard: env.now, ..NodeSide::default() };
+        let (last_heard, health) = (env.now, NodeHealth::Ready);
+        let side = || NodeSide { link: None, last_heard, health, usable_slots: 0, lane: Lane::default() };
         let nodes = env.plan.nodes.iter().map(|_| side()).collect();
         env.after(1, Event::CoordinatorTick(term));
         Self {
@@ -71,6 +77,8 @@ impl Coordinator {
             queue,
             unsent: BTreeSet::new(),
             nodes,
+            watch: LivenessWatch::new(env.plan.timers, env.now),
+            in_blackout: Vec::new(),
             minted: BTreeMap::new(),
             speeches: VecDeque::new(),
             asked_in_peace: 0,
@@ -94,30 +102,6 @@ impl Coordinator {
     /// Whether no link thinks that its node holds something.
     pub fn is_idle(&self) -> bool {
         self.nodes.iter().all(|side| side.link.as_ref().is_some_and(|link| link.given().next().is_none()))
-    }
-
-    pub fn submit(&mut self, env: &mut Env) {
-        let id = env.job_id();
-        let on_lost = if env.rng.percent(env.plan.never_percent) { OnLost::Never } else { OnLost::Requeue };
-        let spec = Arc::new(JobSpec { grace_ms: 500, on_lost, ..JobSpec::shell("true") });
-        env.oracle.submitted.insert(id, on_lost);
-        let state = JobState::new();
-        env.store.write(Write::Job { job: id, state: state.clone(), spec: Arc::clone(&spec) });
-        self.jobs.insert(id, Job { spec, state, ending: false });
-        self.queue.push_back(id);
-        self.say(env, Speech::Accepted(id));
-    }
-
-    pub fn cancel_one(&mut self, env: &mut Env) {
-        let live: Vec<JobId> =
-            self.jobs.iter().filter(|(_, job)| !job.state.is_ended()).map(|(id, _)| *id).collect();
-        if live.is_empty() {
-            return;
-        }
-        let job = env.rng.pick(&live);
-        let wish = CancelWish { reason: EndReason::User, note: None, grace_ms: 300 };
-        self.apply(env, job, JobEvent::CancelRequested(wish));
-        self.tell_wish(env, job);
     }
 
     /// Sees to it that the node hears of a standing wish to cancel.
@@ -179,12 +163,10 @@ impl Coordinator {
     }
 
     pub fn tick(&mut self, env: &mut Env) {
-        let delay = env.rng.within(10, 50);
+        let delay = env.rng.within(10, LONGEST_TICK_MS);
         env.after(delay, Event::CoordinatorTick(self.term));
-        for node in 0..self.nodes.len() {
-            self.sweep(env, node);
-            self.pump(env, node);
-        }
+        self.sweep(env);
+        (0..self.nodes.len()).for_each(|node| self.pump(env, node));
         self.dispatch(env);
         self.check(env);
         // Answers that rest on no write of their own wait for no commit when none is under way.
@@ -207,9 +189,13 @@ impl Coordinator {
         if self.asked_in_peace > 60 {
             env.oracle.broken("whole inventories are asked for again and again");
         }
-        if env.now > env.plan.faults_end + 11_000
-            && let Some((id, _)) = self.jobs.iter().find(|(_, job)| matches!(job.state, JobState::Unknown(_)))
-        {
+        if env.now <= env.plan.faults_end + 11_000 {
+            return;
+        }
+        // What waits at its node for a slot is unknown until it starts: the states have no way back to leased.
+        let waits = |lease: &Lease| env.plan.nodes[env.node_index(lease.node)].prefetch > 0;
+        let lost_sight_of = |job: &Job| matches!(&job.state, JobState::Unknown(lease) if !waits(lease));
+        if let Some((id, _)) = self.jobs.iter().find(|(_, job)| lost_sight_of(job)) {
             env.oracle.broken(format!("{id} stays unknown though its node is heard"));
         }
     }

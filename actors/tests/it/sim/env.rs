@@ -32,6 +32,12 @@ pub enum Sabotage {
     AbsenceIsProof,
     /// A command without an answer is not looked after.
     NoDistrust,
+    /// Nodes forget what they gave back as soon as they have told it.
+    ReturnsForgotten,
+    /// Nodes lose what their disks had kept.
+    SpoolLost,
+    /// The coordinator judges each node alone, and its own delays as silence of them.
+    NoBrake,
 }
 
 /// From a node to the coordinator.
@@ -75,6 +81,12 @@ pub enum Event {
         attempt: AttemptId,
         how: Exit,
     },
+    /// A result is on a node's disk.
+    Spooled {
+        node: usize,
+        life: u64,
+        attempt: AttemptId,
+    },
     CoordinatorTick(Term),
     CoordinatorDies,
     CoordinatorBoots,
@@ -84,8 +96,50 @@ pub enum Event {
         up: bool,
         cut: bool,
     },
+    /// Everything is cut off at once, or connected again.
+    Blackout(bool),
+    /// A node, or the coordinator, stands still for so long, and goes on as if nothing had been.
+    Pause {
+        node: Option<usize>,
+        for_ms: u64,
+    },
     Submit,
     Cancel,
+    /// Something that is not known to have started is asked back.
+    Retract,
+    /// An operator has a node drained, or lets it work again.
+    Drain {
+        node: usize,
+        drain: bool,
+    },
+}
+
+impl Event {
+    /// Who does not notice this while it stands still: a node, or the coordinator; none for what nobody does.
+    pub fn done_by(&self) -> Option<Option<usize>> {
+        match self {
+            Self::ArrivesAt(node, _)
+            | Self::NodeTick { node, .. }
+            | Self::SlotsChange(node)
+            | Self::Spawn { node, .. }
+            | Self::Exit { node, .. }
+            | Self::Spooled { node, .. } => Some(Some(*node)),
+            Self::Arrives(..)
+            | Self::CoordinatorTick(_)
+            | Self::Synced(_)
+            | Self::Submit
+            | Self::Cancel
+            | Self::Retract
+            | Self::Drain { .. } => Some(None),
+            Self::NodeDies(_)
+            | Self::NodeBoots(_)
+            | Self::CoordinatorDies
+            | Self::CoordinatorBoots
+            | Self::Cut { .. }
+            | Self::Blackout(_)
+            | Self::Pause { .. } => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +160,9 @@ pub struct Env {
     pub oracle: Oracle,
     /// Links that are cut now: node and whether upwards.
     pub cuts: BTreeMap<(usize, bool), bool>,
+    pub blackout: bool,
+    /// Who stands still, and until when.
+    pub paused: BTreeMap<Option<usize>, u64>,
     agenda: std::collections::BinaryHeap<Reverse<(u64, u64)>>,
     events: BTreeMap<u64, Event>,
     made: u64,
@@ -127,6 +184,8 @@ impl Env {
             store: StoreModel::default(),
             oracle: Oracle::default(),
             cuts: BTreeMap::new(),
+            blackout: false,
+            paused: BTreeMap::new(),
             agenda: std::collections::BinaryHeap::new(),
             events: BTreeMap::new(),
             made: 0,
@@ -159,11 +218,18 @@ impl Env {
         self.events.insert(self.made, event);
     }
 
-    /// The next thing that happens; time passes up to it.
+    /// The next thing that happens; time passes up to it. What concerns someone who stands still waits, in order.
     pub fn next(&mut self) -> Option<Event> {
-        let Reverse((at, number)) = self.agenda.pop()?;
-        self.now = at;
-        self.events.remove(&number)
+        loop {
+            let Reverse((at, number)) = self.agenda.pop()?;
+            self.now = at;
+            let event = self.events.remove(&number)?;
+            let until = event.done_by().and_then(|who| self.paused.get(&who)).copied();
+            match until.filter(|until| *until > at) {
+                Some(until) => self.after(until - at, event),
+                None => return Some(event),
+            }
+        }
     }
 
     pub fn send_up(&mut self, node: usize, message: Up) {
@@ -184,7 +250,7 @@ impl Env {
             return vec![self.rng.within(1, 10)];
         }
         let cut = self.cuts.get(&(node, up)).copied().unwrap_or(false);
-        if cut || self.rng.percent(self.plan.drop_percent) {
+        if cut || self.blackout || self.rng.percent(self.plan.drop_percent) {
             return Vec::new();
         }
         let copies = if self.rng.percent(self.plan.duplicate_percent) { 2 } else { 1 };

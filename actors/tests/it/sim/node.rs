@@ -1,20 +1,30 @@
-//! A simulated node: the real `NodeLink`, a client that registers and reports, and executors whose jobs take virtual
-//! time. It knows the coordinator only by its messages.
+//! A simulated node: the real `NodeLink` and a client that registers and reports. It knows the coordinator only by its
+//! messages.
+
+mod disk;
+mod executor;
 
 use std::collections::BTreeMap;
 
-use callboard_actors::link::{Command, NodeEffect, NodeLink, ReportRefusal, ReportReply, Verdict};
-use callboard_actors::model::{
-    AttemptEnd, AttemptId, AttemptResult, Captured, Exit as Left, Incarnation, IsolationReport, Term, Usage,
-};
+use callboard_actors::link::{Command, NodeLink, ReportRefusal, ReportReply, Verdict};
+use callboard_actors::model::{AttemptEnd, AttemptId, Incarnation, Term};
 
-use super::env::{Down, Env, Event, Exit, Sabotage, Up};
-use super::plan::ANSWER_MS;
+use super::env::{Down, Env, Event, Sabotage, Up};
+use disk::Disk;
+use executor::Executor;
 
-enum Executor {
-    Spawning { killed: bool },
-    Running { since: u64 },
+/// A clock that runs up to 5 % too fast or too slowly.
+#[derive(Clone, Copy)]
+pub struct Clock {
+    percent: u64,
 }
+
+impl Clock {
+    fn now(self, env: &Env) -> u64 {
+        env.now * self.percent / 100
+    }
+}
+use super::plan::{ANSWER_MS, NodePlan};
 
 struct Asked {
     request: u64,
@@ -28,7 +38,8 @@ pub struct SimNode {
     lives: u64,
     pub link: Option<NodeLink>,
     slots: u32,
-    spool: BTreeMap<AttemptId, AttemptResult>,
+    clock: Clock,
+    disk: Disk,
     executors: BTreeMap<AttemptId, Executor>,
     registered: bool,
     register: Option<Asked>,
@@ -37,14 +48,15 @@ pub struct SimNode {
 }
 
 impl SimNode {
-    pub fn new(index: usize, slots: u32) -> Self {
+    pub fn new(index: usize, plan: &NodePlan) -> Self {
         Self {
             index,
             life: None,
             lives: 0,
             link: None,
-            slots,
-            spool: BTreeMap::new(),
+            slots: plan.slots,
+            clock: Clock { percent: plan.clock_percent },
+            disk: Disk::default(),
             executors: BTreeMap::new(),
             registered: false,
             register: None,
@@ -68,9 +80,8 @@ impl SimNode {
         self.executors.clear();
         self.registered = false;
         (self.register, self.report) = (None, None);
-        if !env.plan.nodes[self.index].spooled {
-            self.spool.clear();
-        }
+        let spooled = env.plan.nodes[self.index].spooled && env.sabotage != Sabotage::SpoolLost;
+        self.disk.crash(env, spooled);
     }
 
     pub fn lives(&self, life: u64) -> bool {
@@ -82,10 +93,11 @@ impl SimNode {
         self.link.as_ref().is_some_and(NodeLink::is_empty) && self.executors.is_empty()
     }
 
-    pub fn change_slots(&mut self, slots: u32) {
+    pub fn change_slots(&mut self, env: &mut Env, slots: u32) {
         self.slots = slots;
         if let Some(link) = &mut self.link {
-            let _ = link.set_usable_slots(slots);
+            let effects = link.set_usable_slots(slots);
+            self.perform(env, effects);
         }
     }
 
@@ -95,31 +107,38 @@ impl SimNode {
         if !self.registered {
             return self.tick_register(env);
         }
+        let now = self.clock.now(env);
         let Some(link) = &mut self.link else { return };
-        if self.report.as_ref().is_some_and(|asked| asked.until <= env.now) {
+        if self.report.as_ref().is_some_and(|asked| asked.until <= now) {
             self.report = None;
             link.on_report_failed();
         }
-        let due = link.has_news() || env.now >= self.last_report + env.plan.timers.heartbeat_ms;
+        let due = link.has_news() || now >= self.last_report + env.plan.timers.heartbeat_ms;
         if self.report.is_none() && due {
-            let mut report = link.report(env.now);
-            if env.sabotage == Sabotage::NoJudgedMemory {
+            let mut report = link.report(now);
+            if matches!(env.sabotage, Sabotage::NoJudgedMemory | Sabotage::ReturnsForgotten) {
                 report.cmd_seen /= 2;
             }
-            self.last_report = env.now;
+            if env.sabotage == Sabotage::ReturnsForgotten {
+                // As if this report had been answered already.
+                let (n, want_full_inventory) = (report.n, false);
+                link.on_reply(&ReportReply { n, want_full_inventory, verdicts: Vec::new() });
+            }
+            self.last_report = now;
             for note in &report.returned {
                 env.oracle.gives_back(self.index, note.attempt);
             }
             let request = env.fresh();
-            self.report = Some(Asked { request, until: env.now + ANSWER_MS });
+            self.report = Some(Asked { request, until: now + ANSWER_MS });
             env.send_up(self.index, Up::Report { request, report });
         }
     }
 
     fn tick_register(&mut self, env: &mut Env) {
-        if self.register.as_ref().is_none_or(|asked| asked.until <= env.now) {
+        let now = self.clock.now(env);
+        if self.register.as_ref().is_none_or(|asked| asked.until <= now) {
             let request = env.fresh();
-            self.register = Some(Asked { request, until: env.now + ANSWER_MS });
+            self.register = Some(Asked { request, until: now + ANSWER_MS });
             env.send_up(self.index, Up::Register { request });
         }
     }
@@ -149,9 +168,18 @@ impl SimNode {
             None => {
                 let id = env.node_ids[self.index];
                 let link = NodeLink::new(env.cluster, id, incarnation, term, self.slots);
-                self.link = Some(link.with_results(env.now, self.spool.values().cloned()));
+                let now = self.clock.now(env);
+                let mut link = link.with_term_seen(self.disk.term).with_results(now, self.disk.results());
+                link.set_prefetch(env.plan.nodes[self.index].prefetch);
+                self.link = Some(link);
             }
         }
+        self.keep_term();
+    }
+
+    /// The highest term seen is on the disk before anything follows from it.
+    fn keep_term(&mut self) {
+        self.disk.term = self.link.as_ref().map_or(self.disk.term, NodeLink::term_seen);
     }
 
     fn answered(&mut self, env: &mut Env, answer: Result<ReportReply, ReportRefusal>) {
@@ -159,7 +187,8 @@ impl SimNode {
         match answer {
             Ok(reply) => {
                 for (attempt, verdict) in &reply.verdicts {
-                    if let Some(result) = self.spool.remove(attempt)
+                    env.oracle.unspooled(*attempt);
+                    if let Some(result) = self.disk.forget(*attempt)
                         && matches!(verdict, Verdict::Recorded | Verdict::AlreadyRecorded)
                     {
                         let was_lost = matches!(result.end, AttemptEnd::Lost { .. });
@@ -176,120 +205,28 @@ impl SimNode {
     }
 
     fn obeys(&mut self, env: &mut Env, exchange: u64, mut command: Command) {
+        let now = self.clock.now(env);
         let Some(link) = &mut self.link else { return };
         match env.sabotage {
-            Sabotage::NoJudgedMemory => forget_judged(link, env.now, &mut command),
-            Sabotage::OldCommandsObeyed => command.cmd_no = link.clone().report(env.now).cmd_seen + 1,
+            Sabotage::NoJudgedMemory | Sabotage::ReturnsForgotten => forget_judged(link, now, &mut command),
+            Sabotage::OldCommandsObeyed => command.cmd_no = link.clone().report(now).cmd_seen + 1,
             Sabotage::OtherLivesObeyed => command.incarnation = link.incarnation(),
             _ => {}
         }
-        let answer = link.on_command(env.now, command);
+        let (term, held) = (command.term, link.live_count());
+        let answer = link.on_command(now, command);
+        let most = (self.slots + env.plan.nodes[self.index].prefetch) as usize;
+        if link.live_count() > held.max(most) {
+            env.oracle.broken(format!("I7: node {} holds {} attempts", self.index, link.live_count()));
+        }
+        env.oracle.happened[1] += u64::from(answer.is_err());
+        env.oracle.happened[2] += u64::from(link.is_draining());
+        if answer.is_ok() {
+            env.oracle.obeys(self.index, term);
+        }
+        self.keep_term();
         let answer = answer.map(|effects| self.perform(env, effects));
         env.send_up(self.index, Up::Acted { exchange, answer });
-    }
-
-    fn perform(&mut self, env: &mut Env, effects: Vec<NodeEffect>) {
-        for effect in effects {
-            match effect {
-                NodeEffect::Start(assignment) => self.spawn_soon(env, assignment.attempt),
-                NodeEffect::Kill { attempt, grace_ms } => self.kill(env, attempt, grace_ms),
-                NodeEffect::Forget(_) => {}
-            }
-        }
-    }
-
-    fn spawn_soon(&mut self, env: &mut Env, attempt: AttemptId) {
-        self.executors.insert(attempt, Executor::Spawning { killed: false });
-        let most = env.rng.pick(&[0, 5, 5, 20, 20, 20, 20, 300, 1_500, 6_000]);
-        let delay = env.rng.within(0, most);
-        env.after(delay, Event::Spawn { node: self.index, life: self.lives, attempt });
-    }
-
-    fn kill(&mut self, env: &mut Env, attempt: AttemptId, grace_ms: u64) {
-        match self.executors.get_mut(&attempt) {
-            Some(Executor::Spawning { killed }) => *killed = true,
-            Some(Executor::Running { .. }) => {
-                let delay = env.rng.within(0, grace_ms.min(800) + 400);
-                self.exit_after(env, delay, attempt, Exit::Killed);
-            }
-            None => {}
-        }
-    }
-
-    fn exit_after(&self, env: &mut Env, delay: u64, attempt: AttemptId, how: Exit) {
-        env.after(delay, Event::Exit { node: self.index, life: self.lives, attempt, how });
-    }
-
-    /// The executor gets to it: the process starts, or something is in the way.
-    pub fn spawn(&mut self, env: &mut Env, attempt: AttemptId) {
-        let Some(Executor::Spawning { killed }) = self.executors.get(&attempt) else {
-            return;
-        };
-        if *killed {
-            return self.finish(env, attempt, AttemptEnd::Killed { exit: None }, None);
-        }
-        if env.rng.percent(env.plan.mishap_percent) {
-            return self.mishap(env, attempt);
-        }
-        env.oracle.process_starts(self.index, self.lives, attempt);
-        self.executors.insert(attempt, Executor::Running { since: env.now });
-        if let Some(link) = &mut self.link {
-            link.on_started(env.now, attempt);
-        }
-        let how = match env.rng.within(0, 99) {
-            chance if chance < env.plan.mishap_percent => Exit::Lost,
-            chance if chance < 85 => Exit::Code(0),
-            _ => Exit::Code(1),
-        };
-        let delay = env.rng.within(0, env.plan.longest_job_ms);
-        self.exit_after(env, delay, attempt, how);
-    }
-
-    fn mishap(&mut self, env: &mut Env, attempt: AttemptId) {
-        if env.rng.percent(50) {
-            let end = AttemptEnd::SpawnError { message: "no such program".into(), shell_code: 127 };
-            return self.finish(env, attempt, end, None);
-        }
-        self.executors.remove(&attempt);
-        let Some(link) = &mut self.link else { return };
-        let effects = link.on_not_started(attempt, "no keeper was free".into());
-        self.perform(env, effects);
-    }
-
-    /// A process has ended, unless it had ended before.
-    pub fn exit(&mut self, env: &mut Env, attempt: AttemptId, how: Exit) {
-        let Some(Executor::Running { since }) = self.executors.get(&attempt) else {
-            return;
-        };
-        let ran_ms = env.now - since;
-        let (end, code) = match how {
-            Exit::Code(code) => (AttemptEnd::Exited(Left::Code(code)), Some(code)),
-            Exit::Killed => {
-                let exit = Left::Signal { number: 15, core_dumped: false };
-                (AttemptEnd::Killed { exit: Some(exit) }, None)
-            }
-            Exit::Lost => (AttemptEnd::Lost { why: "the keeper died".into() }, None),
-        };
-        env.oracle.process_ends(attempt, code);
-        self.finish(env, attempt, end, Some(ran_ms));
-    }
-
-    fn finish(&mut self, env: &mut Env, attempt: AttemptId, end: AttemptEnd, ran_ms: Option<u64>) {
-        self.executors.remove(&attempt);
-        let result = AttemptResult {
-            attempt,
-            end,
-            usage: Usage::default(),
-            stdout: Captured::default(),
-            stderr: Captured::default(),
-            started_ms_ago: ran_ms,
-            isolation: IsolationReport::default(),
-            artifacts: Default::default(),
-        };
-        self.spool.insert(attempt, result.clone());
-        let Some(link) = &mut self.link else { return };
-        let effects = link.on_finished(env.now, result);
-        self.perform(env, effects);
     }
 }
 
@@ -300,6 +237,7 @@ fn forget_judged(link: &mut NodeLink, now: u64, command: &mut Command) {
         cmd_no: command.cmd_no - 1,
         assign: Vec::new(),
         cancel: Vec::new(),
+        retract: Vec::new(),
         answered_n: u64::MAX,
         ..command.clone()
     };

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use callboard_actors::model::{AttemptId, EndReason, Epoch, JobId, JobState, OnLost};
+use callboard_actors::model::{AttemptId, EndReason, Epoch, JobId, JobState, OnLost, Term};
 
 #[derive(Default)]
 pub struct Oracle {
@@ -16,7 +16,13 @@ pub struct Oracle {
     results_read: BTreeSet<AttemptId>,
     given_back: BTreeMap<AttemptId, usize>,
     never_again: BTreeMap<AttemptId, &'static str>,
+    /// Results on a node's disk that have no verdict yet.
+    spooled: BTreeSet<AttemptId>,
+    /// The highest term that each node has acted on.
+    terms: BTreeMap<usize, Term>,
     pub processes: u64,
+    /// What `Stats::happened` counts.
+    pub happened: [u64; 4],
     /// What records became, for the log of a failed run.
     pub trail: Option<Vec<String>>,
 }
@@ -108,6 +114,33 @@ impl Oracle {
         self.results_read.insert(attempt);
     }
 
+    /// A result is on its node's disk, which survives.
+    pub fn spooled(&mut self, attempt: AttemptId) {
+        self.spooled.insert(attempt);
+    }
+
+    /// A result has its verdict.
+    pub fn unspooled(&mut self, attempt: AttemptId) {
+        self.spooled.remove(&attempt);
+    }
+
+    /// I11: a node acts on a command.
+    pub fn obeys(&mut self, node: usize, term: Term) {
+        let highest = self.terms.entry(node).or_insert(term);
+        if *highest > term {
+            let rule = format!("I11: node {node} obeys {term:?} after {highest:?}");
+            return self.broken(rule);
+        }
+        *highest = term;
+    }
+
+    /// All faults are over and every job has ended.
+    pub fn all_is_over(&mut self) {
+        if let Some(attempt) = self.spooled.first() {
+            self.broken(format!("I10: the result of {attempt} is on a disk and never had a verdict"));
+        }
+    }
+
     /// The coordinator believes that an attempt runs.
     pub fn reattached(&mut self, attempt: AttemptId) {
         if self.results_read.contains(&attempt) {
@@ -121,9 +154,17 @@ impl Oracle {
     }
 
     /// The coordinator counts an attempt as lost because its node does not list it.
-    pub fn proved_lost(&mut self, attempt: AttemptId) {
+    pub fn proved_lost(&mut self, attempt: AttemptId, why: &str) {
         if let Some(node) = self.given_back.get(&attempt) {
             self.broken(format!("{attempt} counts as lost, but node {node} lives and gave it back"));
+        }
+        if why.contains("lost track") {
+            self.broken(format!(
+                "{attempt} counts as lost, but its node has lived on and loses track of nothing"
+            ));
+        }
+        if self.spooled.contains(&attempt) {
+            self.broken(format!("{attempt} counts as lost, but its result is on its node's disk"));
         }
         self.proved(attempt, "proved to be gone");
     }

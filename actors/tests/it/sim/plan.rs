@@ -15,6 +15,10 @@ pub struct NodePlan {
     pub slots: u32,
     /// Whether results outlive the node's process.
     pub spooled: bool,
+    /// Attempts that it holds beyond its slots.
+    pub prefetch: u32,
+    /// How fast its clock runs.
+    pub clock_percent: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -29,6 +33,11 @@ pub struct Plan {
     pub node_crashes: u64,
     pub coordinator_crashes: u64,
     pub partitions: u64,
+    pub blackouts: u64,
+    pub node_pauses: u64,
+    pub coordinator_pauses: u64,
+    pub drains: u64,
+    pub retracts: u64,
     pub cancels: u64,
     pub slot_changes: u64,
     pub never_percent: u64,
@@ -41,11 +50,17 @@ pub struct Plan {
 
 impl Plan {
     pub fn draw(rng: &mut Rng) -> Self {
-        let nodes = rng.within(1, 3);
+        let nodes = rng.pick(&[1, 2, 2, 3, 3, 4]);
+        let (prefetches, clocks): (&[u32], &[u64]) =
+            rng.pick(&[(&[0], &[100]), (&[0, 1, 3], &[100]), (&[0], &[95, 105]), (&[2], &[95, 100, 105])]);
+        let node = |_| NodePlan {
+            slots: rng.within(1, 3) as u32,
+            spooled: rng.percent(50),
+            prefetch: rng.pick(prefetches),
+            clock_percent: rng.pick(clocks),
+        };
         Self {
-            nodes: (0..nodes)
-                .map(|_| NodePlan { slots: rng.within(1, 3) as u32, spooled: rng.percent(50) })
-                .collect(),
+            nodes: (0..nodes).map(node).collect(),
             jobs: rng.within(5, 30),
             faults_end: rng.within(4_000, 30_000),
             timers: LivenessTimers {
@@ -53,6 +68,7 @@ impl Plan {
                 suspect_ms: 1_200,
                 unreachable_ms: 2_500,
                 lost_ms: rng.pick(&[2_500, 6_000]),
+                recovery_ms: rng.pick(&[1, 6_000]),
                 ..LivenessTimers::test()
             },
             drop_percent: rng.pick(&[0, 0, 2, 10, 35]),
@@ -61,6 +77,11 @@ impl Plan {
             node_crashes: rng.pick(&[0, 0, 1, 3, 6]),
             coordinator_crashes: rng.pick(&[0, 0, 1, 3, 6]),
             partitions: rng.pick(&[0, 0, 3, 12]),
+            blackouts: rng.pick(&[0, 0, 1, 2]),
+            node_pauses: rng.pick(&[0, 0, 2, 6]),
+            coordinator_pauses: rng.pick(&[0, 0, 2]),
+            drains: rng.pick(&[0, 0, 2]),
+            retracts: rng.pick(&[0, 0, 4, 12]),
             cancels: rng.pick(&[0, 0, 3, 12]),
             slot_changes: rng.pick(&[0, 0, 3]),
             never_percent: rng.pick(&[0, 50, 100]),

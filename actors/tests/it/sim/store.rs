@@ -21,6 +21,8 @@ pub struct StoreModel {
     pub specs: BTreeMap<JobId, Arc<JobSpec>>,
     pub incarnations: BTreeMap<usize, Incarnation>,
     pub term: Term,
+    /// Nodes that an operator has put out of service, or in again: told durably at once.
+    pub drains: BTreeMap<usize, bool>,
     pending: VecDeque<(u64, Write)>,
     written: u64,
     committing: Option<u64>,

@@ -5,8 +5,8 @@ use callboard_actors::link::Inventory;
 
 use super::coordinator::Coordinator;
 use super::env::{Down, Env, Event, Sabotage, Up};
+use super::faults;
 use super::node::SimNode;
-use super::plan::Plan;
 
 /// What a run was like.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,6 +14,17 @@ pub struct Stats {
     pub steps: u64,
     pub processes: u64,
     pub jobs: u64,
+    /// Attempts that came back retracted, commands refused, orders to drain obeyed, sweeps with the brake on.
+    pub happened: [u64; 4],
+}
+
+impl Stats {
+    pub fn add(&mut self, other: &Self) {
+        self.steps += other.steps;
+        self.processes += other.processes;
+        self.jobs += other.jobs;
+        self.happened.iter_mut().zip(other.happened).for_each(|(all, one)| *all += one);
+    }
 }
 
 /// Why a run failed, and the last steps before it did.
@@ -35,18 +46,22 @@ struct World {
 
 /// Runs a seed. It is run again, with a log, if it fails.
 pub fn run(seed: u64, sabotage: Sabotage) -> Result<Stats, Failure> {
-    let mut world = World::new(seed, sabotage, false);
-    match world.run() {
-        Ok(stats) => Ok(stats),
-        Err(rule) => {
-            let mut again = World::new(seed, sabotage, true);
-            let replayed = again.run();
-            assert_eq!(replayed.err().as_ref(), Some(&rule), "a seed must replay");
-            let mut tail = vec![format!("{:?}", again.env.plan)];
-            tail.extend(again.tail.into_iter().flatten());
-            tail.extend(again.coordinator.iter().flat_map(Coordinator::live));
-            Err(Failure { rule, tail })
-        }
+    World::new(seed, sabotage, false).run().map_err(|rule| match replay(seed, sabotage) {
+        Err(failure) if failure.rule == rule => failure,
+        _ => Failure { rule: format!("a seed must replay, and this did not: {rule}"), tail: Vec::new() },
+    })
+}
+
+/// Runs a seed with a log of its last steps.
+pub fn replay(seed: u64, sabotage: Sabotage) -> Result<(Stats, Vec<String>), Failure> {
+    let mut world = World::new(seed, sabotage, true);
+    let run = world.run();
+    let mut tail = vec![format!("{:?}", world.env.plan)];
+    tail.extend(world.tail.into_iter().flatten());
+    tail.extend(world.coordinator.iter().flat_map(Coordinator::live));
+    match run {
+        Ok(stats) => Ok((stats, tail)),
+        Err(rule) => Err(Failure { rule, tail }),
     }
 }
 
@@ -55,9 +70,9 @@ impl World {
         let mut env = Env::new(seed, sabotage);
         env.oracle.trail = log.then(Vec::new);
         let plan = env.plan.clone();
-        let node = |(index, node): (usize, &super::plan::NodePlan)| SimNode::new(index, node.slots);
+        let node = |(index, node): (usize, &super::plan::NodePlan)| SimNode::new(index, node);
         let nodes = plan.nodes.iter().enumerate().map(node).collect();
-        draw_faults(&mut env, &plan);
+        faults::draw(&mut env, &plan);
         env.after(0, Event::CoordinatorBoots);
         Self { env, coordinator: None, nodes, tail: log.then(Default::default), steps: 0 }
     }
@@ -72,7 +87,8 @@ impl World {
                 return Err(rule);
             }
             if self.env.now > self.env.plan.faults_end && self.is_over() {
-                return Ok(self.stats());
+                self.env.oracle.all_is_over();
+                return self.env.oracle.violation.take().map_or_else(|| Ok(self.stats()), Err);
             }
         }
         Err("the world stands still".into())
@@ -91,7 +107,7 @@ impl World {
 
     fn stats(&self) -> Stats {
         let (processes, jobs) = (self.env.oracle.processes, self.env.store.durable.len() as u64);
-        Stats { steps: self.steps, processes, jobs }
+        Stats { steps: self.steps, processes, jobs, happened: self.env.oracle.happened }
     }
 
     fn is_over(&self) -> bool {
@@ -124,21 +140,15 @@ impl World {
                     coordinator.hears(env, node, message);
                 }
             }
-            Event::ArrivesAt(node, message) => nodes[node].hears(env, message),
-            Event::NodeTick { node, life } if nodes[node].lives(life) => nodes[node].tick(env),
-            Event::Spawn { node, life, attempt } if nodes[node].lives(life) => {
-                nodes[node].spawn(env, attempt)
+            Event::ArrivesAt(..) | Event::NodeTick { .. } | Event::SlotsChange(_) => {
+                node_step(env, nodes, event)
             }
-            Event::Exit { node, life, attempt, how } if nodes[node].lives(life) => {
-                nodes[node].exit(env, attempt, how)
+            Event::Spawn { .. } | Event::Exit { .. } | Event::Spooled { .. } => node_step(env, nodes, event),
+            Event::NodeDies(node) => {
+                env.paused.remove(&Some(node));
+                nodes[node].die(env);
             }
-            Event::NodeTick { .. } | Event::Spawn { .. } | Event::Exit { .. } => {}
-            Event::NodeDies(node) => nodes[node].die(env),
             Event::NodeBoots(node) => nodes[node].boot(env),
-            Event::SlotsChange(node) => {
-                let slots = env.rng.within(1, 3) as u32;
-                nodes[node].change_slots(slots);
-            }
             Event::CoordinatorTick(term) => {
                 if let Some(coordinator) = coordinator.as_mut().filter(|up| up.term() == term) {
                     coordinator.tick(env);
@@ -150,6 +160,7 @@ impl World {
                 }
             }
             Event::CoordinatorDies => {
+                env.paused.remove(&None);
                 if coordinator.take().is_some() {
                     env.store.crash(&mut env.rng, &mut env.oracle);
                     env.oracle.count(&env.store.durable);
@@ -161,15 +172,46 @@ impl World {
             Event::Cut { node, up, cut } => {
                 env.cuts.insert((node, up), cut);
             }
-            Event::Submit | Event::Cancel => {
+            Event::Blackout(on) => {
+                env.blackout = on;
                 if let Some(coordinator) = coordinator {
-                    match event {
-                        Event::Submit => coordinator.submit(env),
-                        _ => coordinator.cancel_one(env),
-                    }
+                    coordinator.note_blackout(env, on);
+                }
+            }
+            Event::Pause { node, for_ms } => {
+                env.paused.insert(node, env.now + for_ms);
+            }
+            Event::Submit | Event::Cancel | Event::Retract | Event::Drain { .. } => {
+                if let Event::Drain { node, drain } = event
+                    && env.store.drains.insert(node, drain).unwrap_or(false) == drain
+                {
+                    return;
+                }
+                if let Some(coordinator) = coordinator {
+                    coordinator.asked(env, event);
                 }
             }
         }
+    }
+}
+
+/// What a node notices; what belongs to an earlier life of it is void.
+fn node_step(env: &mut Env, nodes: &mut [SimNode], event: Event) {
+    match event {
+        Event::ArrivesAt(node, message) => nodes[node].hears(env, message),
+        Event::SlotsChange(node) => {
+            let slots = env.rng.within(1, 3) as u32;
+            nodes[node].change_slots(env, slots);
+        }
+        Event::NodeTick { node, life } if nodes[node].lives(life) => nodes[node].tick(env),
+        Event::Spawn { node, life, attempt } if nodes[node].lives(life) => nodes[node].spawn(env, attempt),
+        Event::Exit { node, life, attempt, how } if nodes[node].lives(life) => {
+            nodes[node].exit(env, attempt, how)
+        }
+        Event::Spooled { node, life, attempt } if nodes[node].lives(life) => {
+            nodes[node].spooled(env, attempt)
+        }
+        _ => {}
     }
 }
 
@@ -186,49 +228,4 @@ fn says_nothing(event: &Event) -> bool {
         }
         _ => false,
     }
-}
-
-/// Puts everything on the agenda that the plan wants to happen before the faults end.
-fn draw_faults(env: &mut Env, plan: &Plan) {
-    let end = plan.faults_end;
-    let node = |env: &mut Env| env.rng.within(0, plan.nodes.len() as u64 - 1) as usize;
-    for _ in 0..plan.jobs {
-        let at = env.rng.within(0, end);
-        env.after(at, Event::Submit);
-    }
-    for _ in 0..plan.cancels {
-        let at = env.rng.within(0, end);
-        env.after(at, Event::Cancel);
-    }
-    for _ in 0..plan.slot_changes {
-        let (at, node) = (env.rng.within(0, end), node(env));
-        env.after(at, Event::SlotsChange(node));
-    }
-    for _ in 0..plan.node_crashes {
-        let (at, node) = (env.rng.within(0, end), node(env));
-        let down = env.rng.pick(&[5, 300, 2_000, 8_000]);
-        env.after(at, Event::NodeDies(node));
-        env.after((at + down).min(end), Event::NodeBoots(node));
-    }
-    for _ in 0..plan.coordinator_crashes {
-        let at = env.rng.within(0, end);
-        let down = env.rng.pick(&[5, 300, 2_000]);
-        env.after(at, Event::CoordinatorDies);
-        env.after((at + down).min(end), Event::CoordinatorBoots);
-    }
-    for _ in 0..plan.partitions {
-        let (at, node) = (env.rng.within(0, end), node(env));
-        let long = env.rng.pick(&[500, 3_000, 9_000]);
-        let ways: &[bool] = env.rng.pick(&[&[true][..], &[false][..], &[true, false][..]]);
-        for up in ways {
-            env.after(at, Event::Cut { node, up: *up, cut: true });
-            env.after((at + long).min(end), Event::Cut { node, up: *up, cut: false });
-        }
-    }
-    for node in 0..plan.nodes.len() {
-        let at = env.rng.within(0, 200);
-        env.after(at, Event::NodeBoots(node));
-        env.after(end, Event::NodeBoots(node));
-    }
-    env.after(end, Event::CoordinatorBoots);
 }

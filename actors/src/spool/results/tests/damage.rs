@@ -150,6 +150,27 @@ fn a_sync_that_failed_is_not_believed_when_it_succeeds_the_next_time() {
     assert_eq!(numbers(&results), [attempt(1), attempt(3)]);
 }
 
+#[test]
+fn a_log_that_was_set_aside_when_no_new_one_could_be_made_is_made_by_the_next_result() {
+    let dir = tempfile::tempdir().unwrap();
+    three(dir.path());
+    let log = ResultLog::open(dir.path()).unwrap();
+    let in_the_way = dir.path().join("results.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let other = ClusterId::from_bytes([8; 16]);
+    let failed = log.join(other, Term(1)).blocking_recv().unwrap().unwrap_err();
+    assert!(matches!(failed, ResultLogError::Io { .. }), "{failed}");
+    assert!(append(&log, vec![result(7, 0)]).is_err());
+    std::fs::remove_dir(&in_the_way).unwrap();
+    append(&log, vec![result(8, 0)]).unwrap();
+    drop(log);
+    let log = ResultLog::open(dir.path()).unwrap();
+    assert_eq!((log.held(), log.state().unwrap().cluster), (&[attempt(8)][..], other));
+    let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let prefix = format!("results.{CLUSTER}.");
+    assert_eq!(names.filter(|name| name.to_string_lossy().starts_with(&prefix)).count(), 1);
+}
+
 /// Where the next test works when it has started itself again, in a process that may not write long files.
 const FOLDER: &str = "CALLBOARD_TEST_FOLDER";
 
@@ -216,6 +237,10 @@ proptest! {
         }
         prop_assert_eq!(frames.end, last);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn any_file_is_opened_or_refused(bytes in bytes()) {

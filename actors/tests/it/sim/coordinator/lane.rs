@@ -16,6 +16,9 @@ pub struct Lane {
     pub assign: BTreeSet<AttemptId>,
     /// With the time between TERM and KILL.
     pub cancel: BTreeMap<AttemptId, u64>,
+    pub retract: BTreeSet<AttemptId>,
+    /// Whether the node must be told again whether to drain.
+    pub restate: bool,
     under_way: Option<Exchange>,
 }
 
@@ -36,7 +39,7 @@ impl Coordinator {
             self.unanswered(env, node, exchange.command);
         }
         let side = &self.nodes[node];
-        let reachable = side.health.is_some_and(|health| health < NodeHealth::Unreachable);
+        let reachable = side.health < NodeHealth::Unreachable;
         if side.link.is_none() || side.lane.under_way.is_some() || !reachable {
             return;
         }
@@ -62,17 +65,22 @@ impl Coordinator {
     fn next_command(&mut self, node: usize) -> Option<Command> {
         let lane = &mut self.nodes[node].lane;
         let cancel = std::mem::take(&mut lane.cancel);
-        let assign = if cancel.is_empty() { std::mem::take(&mut lane.assign) } else { BTreeSet::new() };
+        let ends = !cancel.is_empty() || !lane.retract.is_empty();
+        let retract = if cancel.is_empty() { std::mem::take(&mut lane.retract) } else { BTreeSet::new() };
+        let assign = if ends { BTreeSet::new() } else { std::mem::take(&mut lane.assign) };
+        let restate = std::mem::take(&mut lane.restate);
         let assign: Vec<Assignment> =
             assign.into_iter().filter_map(|attempt| self.assignment(attempt)).collect();
         let order = |(attempt, grace_ms)| CancelOrder { attempt, grace_ms };
         let link = self.nodes[node].link.as_mut()?;
         if !cancel.is_empty() {
             Some(link.cancel(cancel.into_iter().map(order).collect()))
+        } else if !retract.is_empty() {
+            Some(link.retract(retract))
         } else if !assign.is_empty() {
             Some(link.assign(assign))
         } else {
-            None
+            restate.then(|| link.restate())
         }
     }
 
@@ -89,12 +97,14 @@ impl Coordinator {
         env.send_down(node, Down::Command { exchange: number, command });
     }
 
-    /// Whether the node has acted on the command is not known: its next whole inventory tells. Cancels are repeated.
+    /// Whether the node has acted on the command is not known: its next whole inventory tells. What is no assignment is
+    /// repeated.
     fn unanswered(&mut self, env: &Env, node: usize, command: Command) {
         let side = &mut self.nodes[node];
         for order in command.cancel {
             side.lane.cancel.insert(order.attempt, order.grace_ms);
         }
+        side.lane.retract.extend(command.retract);
         if let Some(link) = &mut side.link
             && env.sabotage != Sabotage::NoDistrust
         {

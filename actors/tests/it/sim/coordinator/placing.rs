@@ -1,19 +1,54 @@
 //! Who gets which job, and what becomes of the jobs of a node that is silent.
 
-use callboard_actors::link::{CoordinatorLink, NodeHealth};
+use callboard_actors::link::{CoordinatorLink, Heard, NodeHealth, Sweep};
 use callboard_actors::model::{AttemptId, JobEvent, JobId, JobState, OnLost};
 
-use super::{Coordinator, Job, Speech};
+use super::{Coordinator, Job, LONGEST_TICK_MS, NodeSide, Speech};
 use crate::sim::env::{Env, Sabotage};
 use crate::sim::plan::MAX_LOST;
 
 impl Coordinator {
-    /// What the silence of a node means now.
-    pub(super) fn sweep(&mut self, env: &mut Env, node: usize) {
+    /// What the silence of the nodes means now.
+    pub(super) fn sweep(&mut self, env: &mut Env) {
+        let heard = |(node, side): (usize, &NodeSide)| Heard {
+            node: env.node_ids[node],
+            heard_ms: side.last_heard,
+            health: side.health,
+        };
+        let nodes: Vec<Heard> = self.nodes.iter().enumerate().map(heard).collect();
+        let sweep = if env.sabotage == Sabotage::NoBrake {
+            let alone = |node: &Heard| {
+                let health = env.plan.timers.judge(env.now - node.heard_ms, 0);
+                (health != node.health).then_some((node.node, health))
+            };
+            Sweep { moves: nodes.iter().filter_map(alone).collect(), ..Sweep::default() }
+        } else {
+            self.watch.sweep(env.now, LONGEST_TICK_MS, &nodes)
+        };
+        env.oracle.happened[3] += u64::from(sweep.frozen);
+        for (id, health) in sweep.moves {
+            self.judged(env, env.node_index(id), health);
+        }
+    }
+
+    /// Everything is cut off: who was heard just now must not be given up as long as nobody is heard.
+    pub fn note_blackout(&mut self, env: &Env, on: bool) {
+        let late = |side: &NodeSide| env.now - side.last_heard > env.plan.timers.heartbeat_ms;
+        let heard = |side: &NodeSide| side.link.is_some() && !late(side);
+        let fresh: Vec<usize> = (0..self.nodes.len()).filter(|node| heard(&self.nodes[*node])).collect();
+        let there = self.nodes.iter().filter(|side| side.health.is_there()).count();
+        let many = fresh.len() >= 3 && fresh.len() * 2 >= there;
+        self.in_blackout = if on && many { fresh } else { Vec::new() };
+    }
+
+    fn judged(&mut self, env: &mut Env, node: usize, health: NodeHealth) {
         let side = &mut self.nodes[node];
-        let health = env.plan.timers.judge(env.now - side.last_heard, 0);
-        if side.health.replace(health) == Some(health) || health < NodeHealth::Unreachable {
+        side.health = health;
+        if health < NodeHealth::Unreachable {
             return;
+        }
+        if self.in_blackout.contains(&node) {
+            env.oracle.broken(format!("node {node} is given up though everything fell silent at once"));
         }
         if let Some(link) = &mut side.link {
             if health == NodeHealth::Lost {
@@ -71,14 +106,19 @@ impl Coordinator {
 
     pub(super) fn room(&self, env: &mut Env, node: usize) -> i64 {
         let side = &self.nodes[node];
-        if side.health != Some(NodeHealth::Ready)
-            || !side.link.as_ref().is_some_and(CoordinatorLink::is_ready)
-        {
+        let Some(link) = side.link.as_ref().filter(|link| link.is_ready()) else {
+            return 0;
+        };
+        if side.health != NodeHealth::Ready || side.usable_slots == 0 {
             return 0;
         }
-        let on_node = |job: &&Job| job.state.lease().is_some_and(|lease| lease.node == env.node_ids[node]);
-        let taken = self.jobs.values().filter(on_node).count() as i64;
+        // Leased, but in no command yet.
+        let to_come = |(id, job): &(&JobId, &Job)| {
+            let lease = job.state.lease().filter(|lease| lease.node == env.node_ids[node]);
+            lease.is_some_and(|lease| !link.holds(AttemptId::new(**id, lease.tally.epoch)))
+        };
+        let to_come = self.jobs.iter().filter(to_come).count() as i64;
         let overbooked = i64::from(env.rng.percent(env.plan.overbook_percent)) * 2;
-        i64::from(side.usable_slots) + overbooked - taken
+        i64::from(link.room()) + overbooked - to_come
     }
 }

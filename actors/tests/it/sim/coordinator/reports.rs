@@ -13,8 +13,12 @@ use crate::sim::store::Write;
 
 impl Coordinator {
     pub fn hears(&mut self, env: &mut Env, node: usize, message: Up) {
+        self.in_blackout.clear();
         match message {
-            Up::Register { request } => self.register(env, node, request),
+            Up::Register { request } => {
+                self.nodes[node].last_heard = env.now;
+                self.register(env, node, request);
+            }
             Up::Report { request, report } => {
                 if let Err(refusal) = self.report(env, node, request, report) {
                     env.send_down(node, Down::Answer { request, answer: Err(refusal) });
@@ -49,7 +53,7 @@ impl Coordinator {
         let side = &mut self.nodes[node];
         side.link = Some(CoordinatorLink::new(env.cluster, id, incarnation, self.term, believed));
         side.lane = Lane::default();
-        side.last_heard = env.now;
+        self.set_drain(env, node);
         env.send_down(node, Down::Registered { request, incarnation, term: self.term });
     }
 
@@ -82,7 +86,7 @@ impl Coordinator {
     fn follow(&mut self, env: &mut Env, node: usize, effect: LinkEffect, reply: &mut ReportReply) {
         match effect {
             LinkEffect::Started { attempt, started_ms_ago } => {
-                let at_ms = (env.now - started_ms_ago) as i64;
+                let at_ms = env.now.saturating_sub(started_ms_ago) as i64;
                 self.apply(env, attempt.job, JobEvent::Started { epoch: attempt.epoch, at_ms });
                 self.tell_wish(env, attempt.job);
             }
@@ -99,12 +103,13 @@ impl Coordinator {
                 let verdict = self.judge(env, *result, verdict);
                 reply.verdicts.push((attempt, verdict));
             }
-            LinkEffect::Returned { attempt, .. } => {
+            LinkEffect::Returned { attempt, why } => {
+                env.oracle.happened[0] += u64::from(why == "retracted");
                 env.oracle.proved(attempt, "given back");
                 self.apply(env, attempt.job, JobEvent::Returned { epoch: attempt.epoch });
             }
             LinkEffect::Lost { attempt, why } => {
-                env.oracle.proved_lost(attempt);
+                env.oracle.proved_lost(attempt, &why);
                 self.lose(env, attempt, &why);
             }
             LinkEffect::Resend(attempt) => {
@@ -113,7 +118,7 @@ impl Coordinator {
             }
             LinkEffect::KillStale(attempt) => self.say(env, Speech::Kill { node, attempt, grace_ms: 0 }),
             LinkEffect::Capacity { usable_slots } => self.nodes[node].usable_slots = usable_slots,
-            LinkEffect::Restate => {}
+            LinkEffect::Restate => self.nodes[node].lane.restate = true,
         }
     }
 
@@ -126,7 +131,7 @@ impl Coordinator {
             epoch: attempt.epoch,
             node: env.node_ids[node],
             incarnation: link.incarnation(),
-            started_at_ms: (env.now - started_ms_ago) as i64,
+            started_at_ms: env.now.saturating_sub(started_ms_ago) as i64,
         };
         self.apply(env, attempt.job, event);
         self.tell_wish(env, attempt.job);

@@ -1,0 +1,32 @@
+//! Flags that say which node a job runs on.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+
+use crate::http::api::RequiresBody;
+
+/// What a job requires of the node that runs it; until there is such a node it waits.
+#[derive(Debug, Args)]
+pub struct RequireArgs {
+    /// A label that the node must have; may be repeated.
+    #[arg(long = "require", value_parser = label, value_name = "KEY=VALUE")]
+    pub require: Vec<(String, String)>,
+    /// The one node that may run it, by name or id.
+    #[arg(long, value_name = "NAME")]
+    pub runner: Option<String>,
+}
+
+impl RequireArgs {
+    /// As it is sent; none when nothing was said.
+    pub fn body(&self) -> Option<RequiresBody> {
+        let labels: BTreeMap<String, String> = self.require.iter().cloned().collect();
+        let body = RequiresBody { labels, runner: self.runner.clone() };
+        (body != RequiresBody::default()).then_some(body)
+    }
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, for example gpu=a100")?;
+    Ok((key.into(), value.into()))
+}
