@@ -193,7 +193,7 @@ impl Pauses {
     }
 
     /// How long to wait now.
-    pub fn next(&mut self) -> Duration {
+    pub fn after_failure(&mut self) -> Duration {
         let most = FIRST_PAUSE_MS.saturating_mul(1 << self.failures.min(16)).min(MAX_PAUSE_MS);
         self.failures = self.failures.saturating_add(1);
         let chance = getrandom::u32().unwrap_or(u32::MAX / 2);
@@ -210,10 +210,10 @@ mod tests {
         let mut pauses = Pauses::default();
         for failure in 0..100 {
             let bound = (FIRST_PAUSE_MS << failure.min(16)).min(MAX_PAUSE_MS);
-            assert!(pauses.next() <= Duration::from_millis(bound), "{failure}");
+            assert!(pauses.after_failure() <= Duration::from_millis(bound), "{failure}");
         }
         pauses.reset();
-        assert!(pauses.next() <= Duration::from_millis(FIRST_PAUSE_MS));
+        assert!(pauses.after_failure() <= Duration::from_millis(FIRST_PAUSE_MS));
     }
 
     #[test]

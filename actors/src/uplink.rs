@@ -200,7 +200,7 @@ impl Join {
                 }
             }
             *self.session.borrow_mut() = None;
-            actix::clock::sleep(pauses.next()).await;
+            actix::clock::sleep(pauses.after_failure()).await;
         }
     }
 
@@ -248,7 +248,7 @@ impl Join {
                 Err(error) => {
                     log::debug!("no orders: {error}");
                     answers = body.answers;
-                    actix::clock::sleep(pauses.next()).await;
+                    actix::clock::sleep(pauses.after_failure()).await;
                 }
             }
         }

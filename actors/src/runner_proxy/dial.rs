@@ -91,7 +91,7 @@ pub async fn keep(dial: Dial) -> Finding {
             log::warn!(url = dial.url.as_str(); "a runner cannot be talked to: {why}; it is tried again until it can");
             told = why;
         }
-        actix::clock::sleep(pauses.next()).await;
+        actix::clock::sleep(pauses.after_failure()).await;
     }
 }
 

@@ -180,7 +180,12 @@ impl Handler<Shutdown> for Port {
 
     fn handle(&mut self, _: Shutdown, _: &mut Context<Self>) {
         self.stopping = true;
-        self.told.drain().for_each(|(_, told)| drop(told.held.map(|(_, held)| held.send(None))));
+        for (_, told) in self.told.drain() {
+            if let Some((_, held)) = told.held {
+                // Whoever waited may be gone.
+                let _ = held.send(None);
+            }
+        }
         self.guard.disarm();
     }
 }

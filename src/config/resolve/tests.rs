@@ -3,6 +3,9 @@
 use super::*;
 use crate::config::{LivenessProfile, Millis};
 
+/// A setting that somebody makes.
+type Change = fn(&mut FileConfig);
+
 fn home() -> Environment {
     Environment::of([("HOME", "/home/x"), ("CALLBOARD_SLOT", "1"), ("CALLBOARD_SLOTS", "5")])
 }
@@ -52,7 +55,7 @@ fn whoever_names_runners_runs_nothing_here_unless_slots_are_named() {
 
 #[test]
 fn what_runners_are_told_must_fit() {
-    let wrong: [(Role, fn(&mut FileConfig)); 6] = [
+    let wrong: [(Role, Change); 6] = [
         (Role::Runner, |told| told.server.slots = Some(0)),
         (Role::Coordinator, |told| told.runner.join = "http://c:8000".parse().ok()),
         (Role::Runner, |told| told.runner.name = Some("a b".into())),
