@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture, WrapFuture};
 
+use crate::clock;
 use crate::courier::{Courier, CourierError, Pauses};
 use crate::link::ReportRefusal;
 use crate::model::RoomFacts;
@@ -27,6 +28,8 @@ pub use port::Port;
 
 /// Shortest pause between two signs of life, whatever a coordinator wishes, in milliseconds.
 const MIN_HEARTBEAT_MS: u64 = 50;
+/// How long a registration must have held before the next is made without a pause that grows.
+const STEADY: Duration = Duration::from_secs(5);
 /// How long a node that still works for another coordinator waits before it tries to join again.
 const OCCUPIED_PAUSE: Duration = Duration::from_secs(10);
 
@@ -164,7 +167,8 @@ impl Join {
                     let url = self.target.url.as_str();
                     let registration = session.registration;
                     log::info!(url, incarnation = registration.incarnation.0; "joined a coordinator");
-                    (pauses, told) = (Pauses::default(), String::new());
+                    told = String::new();
+                    let begun = clock::moment();
                     *self.session.borrow_mut() = Some(session.clone());
                     let (report, max_reports) = (self.report.clone(), 1);
                     let heartbeat_ms = session.heartbeat_ms;
@@ -180,7 +184,12 @@ impl Join {
                         }
                         Err(_) => return,
                     }
-                    match self.carry(session).await {
+                    let ended = self.carry(session).await;
+                    // One that holds for a moment only is no better than none.
+                    if begun.elapsed() > STEADY {
+                        pauses.reset();
+                    }
+                    match ended {
                         Ended::Unregistered(why) => {
                             log::warn!(url; "the coordinator wants this runner to register again: {why}")
                         }

@@ -275,13 +275,18 @@ impl Access {
         self
     }
 
+    /// The same, which knows the tokens of this platform's runners.
+    #[must_use]
+    pub fn knowing_nodes(self, platform: &PlatformHandle) -> Self {
+        Self { vouch: Some(Vouch(Arc::clone(&platform.doors().gateway.tokens))), ..self }
+    }
+
     /// The same with every token that the platform remembers.
     ///
     /// # Errors
     /// [`LookupError`] when they cannot be read: then nobody may be let in.
     pub async fn load(file: Option<TokenHash>, platform: &PlatformHandle) -> Result<Self, LookupError> {
-        let vouch = Some(Vouch(platform.doors().gateway.tokens.clone()));
-        let access = Self { vouch, ..Self::new(file) };
+        let access = Self::new(file).knowing_nodes(platform);
         platform.tokens().await?.into_iter().for_each(|record| access.insert(record));
         Ok(access)
     }

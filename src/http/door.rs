@@ -177,7 +177,7 @@ impl Door {
     /// Demands this token, or one of the platform's if it was loaded: see [`Access::load`].
     #[must_use]
     pub fn with_token(mut self, token: TokenHash) -> Self {
-        self.access = Arc::new(Access::new(Some(token)));
+        self.access = Arc::new(Access::new(Some(token)).knowing_nodes(&self.platform));
         self
     }
 
