@@ -288,7 +288,8 @@ fn peers(config: &NodeConfig) -> Result<Peers, ConfigError> {
     Ok(Peers {
         dials: config.server.runner_urls.iter().map(dial).collect(),
         joins: config.runner.join.iter().map(join).collect(),
-        is_dialled: config.role == Role::Runner,
+        // One that has chosen its coordinator belongs to no other that reaches its port.
+        is_dialled: config.role == Role::Runner && config.runner.join.is_none(),
         results_dir: Some(config.server.data_dir.join("results")),
     })
 }

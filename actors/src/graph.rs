@@ -370,7 +370,14 @@ async fn register(
     let register = RegisterRunner { handle: handle.clone(), spec: Arc::new(spec.clone()) };
     let registration = coordinator.send(register).await.map_err(|_| StartError::Died)??;
     let report = coordinator.clone().recipient();
-    let begin = BeginReporting { registration, report, max_reports: u32::MAX, heartbeat_ms, is_far: false };
+    let begin = BeginReporting {
+        registration,
+        report,
+        max_reports: u32::MAX,
+        heartbeat_ms,
+        is_far: false,
+        is_chosen: false,
+    };
     Ok(runner.send(begin).await.map_err(|_| StartError::Died)??)
 }
 

@@ -32,8 +32,6 @@ use bond::Bonds;
 
 /// Most events of the executor that are handled in one go.
 const EVENTS_AT_ONCE: usize = 256;
-/// How long after a report that was refused the next one is tried.
-const REPORT_RETRY: Duration = Duration::from_millis(200);
 
 /// What a Runner works with.
 pub struct RunnerSetup {
@@ -62,6 +60,8 @@ pub struct Runner {
     origin: Moment,
     drained: Vec<oneshot::Sender<()>>,
     draining: bool,
+    /// Whether the grace of the drain is over.
+    is_overdue: bool,
     /// When it was last told that results are not kept.
     warned: Option<Moment>,
     guard: DeathGuard,
@@ -82,6 +82,7 @@ impl Runner {
             origin: clock::moment(),
             drained: Vec::new(),
             draining: false,
+            is_overdue: false,
             warned: None,
             guard,
         }
@@ -216,7 +217,9 @@ impl Runner {
                 self.report(cluster, ctx);
             }
         }
-        if self.bonds.are_empty() {
+        // What is on the disk is told after the next start: nobody who is away is waited for beyond the grace.
+        let is_kept = self.setup.results.is_some() && self.is_overdue && self.bonds.live().is_empty();
+        if self.bonds.are_empty() || is_kept {
             // Whoever asked for the drain may be gone.
             self.drained.drain(..).for_each(|waiter| _ = waiter.send(()));
         }
@@ -233,6 +236,7 @@ impl Runner {
             bond.in_flight = bond.in_flight.saturating_sub(1);
             match answer {
                 Ok(Ok(reply)) => {
+                    bond.retry.reset();
                     let (is_far, effects) = (bond.is_far, bond.link.on_reply(&reply));
                     runner.perform(effects, ctx);
                     if is_far {
@@ -241,7 +245,9 @@ impl Runner {
                     runner.tell(ctx);
                 }
                 Ok(Err(refusal)) => {
-                    log::warn!("a report was refused: {refusal}");
+                    if bond.retry.is_news(refusal) {
+                        log::warn!("a report was not taken: {refusal}; it is told again until it is");
+                    }
                     runner.report_later(cluster, ctx);
                 }
                 Err(_) => runner.report_later(cluster, ctx),
@@ -250,10 +256,16 @@ impl Runner {
     }
 
     fn report_later(&mut self, cluster: ClusterId, ctx: &mut Context<Self>) {
-        if let Some(bond) = self.bonds.of(cluster) {
-            bond.link.on_report_failed();
-        }
-        ctx.run_later(REPORT_RETRY, Self::tell);
+        let Some(bond) = self.bonds.of(cluster) else { return };
+        bond.link.on_report_failed();
+        let Some(pause_ms) = bond.retry.wait() else { return };
+        let life = bond.link.incarnation();
+        ctx.run_later(Duration::from_millis(pause_ms), move |runner, ctx| {
+            if let Some(bond) = runner.bonds.of(cluster).filter(|bond| bond.is_life(life)) {
+                bond.retry.wake();
+                runner.tell(ctx);
+            }
+        });
     }
 
     /// A sign of life, and the next one, for as long as this life lasts. A report that is under way is sign enough.
@@ -365,12 +377,12 @@ impl Handler<DrainNode> for Runner {
         self.setup.executor.stop();
         let (sender, drained) = oneshot::channel();
         self.drained.push(sender);
-        ctx.run_later(Duration::from_millis(message.grace_ms), |runner, _| {
-            runner
-                .bonds
-                .live()
-                .into_iter()
-                .for_each(|attempt| runner.setup.executor.kill(attempt, KILL_GRACE_MS));
+        ctx.run_later(Duration::from_millis(message.grace_ms), |runner, ctx| {
+            for attempt in runner.bonds.live() {
+                runner.setup.executor.kill(attempt, KILL_GRACE_MS);
+            }
+            runner.is_overdue = true;
+            runner.tell(ctx);
         });
         self.tell(ctx);
         // The Runner is gone when the sender is: then nothing runs either.

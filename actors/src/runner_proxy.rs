@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::{self, Moment};
 use crate::link::Command;
-use crate::model::JobId;
+use crate::model::{JobId, footprint};
 use crate::protocol::NodeError;
 use crate::protocol::gateway::{NodeRefusal, TakeOrders};
 use crate::protocol::jobs::InputAck;
@@ -31,6 +31,8 @@ pub use reception::{Reception, ReceptionSetup};
 
 /// Longest that a node may take to answer an order. What it does later is found in its inventory.
 pub const ORDER_TIMEOUT: Duration = Duration::from_secs(20);
+/// What the orders of one exchange carry from which on no more are added, in bytes.
+const MAX_ORDERED_BYTES: u64 = 4 << 20;
 /// How often orders are looked through for those that are too old.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -95,8 +97,14 @@ impl RunnerProxy {
 
     /// Orders that the node has not got, the oldest first.
     fn due(&mut self, seen: u64) -> Vec<Order> {
+        let mut bytes = 0;
         let due = self.pending.range_mut(seen.saturating_add(1)..).take(MAX_ORDERS_AT_ONCE);
-        due.map(|(_, pending)| {
+        due.take_while(|(_, pending)| {
+            let fits = bytes < MAX_ORDERED_BYTES;
+            bytes += weight(&pending.order.ask);
+            fits
+        })
+        .map(|(_, pending)| {
             pending.handed_out = true;
             pending.order.clone()
         })
@@ -155,6 +163,15 @@ impl RunnerProxy {
                 fail(pending.reply, pending.handed_out);
             }
         }
+    }
+}
+
+/// What an order carries, in bytes.
+fn weight(ask: &Ask) -> u64 {
+    match ask {
+        Ask::Command { command, .. } => command.assign.iter().map(|it| footprint::of_spec(&it.spec)).sum(),
+        Ask::WriteInput { bytes, .. } => bytes.0.len() as u64,
+        Ask::ReadOutput { .. } | Ask::Forget { .. } => 0,
     }
 }
 

@@ -28,6 +28,8 @@ pub use port::Port;
 
 /// Shortest pause between two signs of life, whatever a coordinator wishes, in milliseconds.
 const MIN_HEARTBEAT_MS: u64 = 50;
+/// How long a node waits whose id somebody else has registered: two that took turns would end each other's jobs.
+const SUPERSEDED_PAUSE: Duration = Duration::from_secs(600);
 /// How long a registration must have held before the next is made without a pause that grows.
 const STEADY: Duration = Duration::from_secs(5);
 /// How long a node that still works for another coordinator waits before it tries to join again.
@@ -118,7 +120,10 @@ impl Handler<RunnerReport> for Uplink {
         };
         Box::pin(async move {
             let sent = session.courier.post(wire::REPORT, &message.report, Duration::ZERO).await;
-            sent.map_err(|error| refusal_of(&error))
+            sent.map_err(|error| {
+                log::debug!("a report did not come over: {error}");
+                refusal_of(&error)
+            })
         })
     }
 }
@@ -172,8 +177,14 @@ impl Join {
                     *self.session.borrow_mut() = Some(session.clone());
                     let (report, max_reports) = (self.report.clone(), 1);
                     let heartbeat_ms = session.heartbeat_ms;
-                    let begin =
-                        BeginReporting { registration, report, max_reports, heartbeat_ms, is_far: true };
+                    let begin = BeginReporting {
+                        registration,
+                        report,
+                        max_reports,
+                        heartbeat_ms,
+                        is_far: true,
+                        is_chosen: true,
+                    };
                     match self.side.begin.send(begin).await {
                         Ok(Ok(())) => {}
                         Ok(Err(occupied)) => {
@@ -194,9 +205,9 @@ impl Join {
                             log::warn!(url; "the coordinator wants this runner to register again: {why}")
                         }
                         Ended::Superseded(why) => {
-                            log::error!(url; "this runner takes no more work: {why}");
+                            log::error!(url; "this runner takes no work for ten minutes: {why}");
                             *self.session.borrow_mut() = None;
-                            return;
+                            actix::clock::sleep(SUPERSEDED_PAUSE).await;
                         }
                     }
                 }
@@ -231,6 +242,7 @@ impl Join {
         let (node, incarnation) = (self.side.runner.id, registration.incarnation);
         let (mut seen, mut answers, mut pauses) = (0, Vec::new(), Pauses::default());
         let mut told: Option<RoomFacts> = None;
+        let mut is_away = false;
         loop {
             let rooms = self.side.runner.rooms.read();
             let news = (told.as_ref() != Some(&rooms)).then(|| rooms.clone().into());
@@ -241,6 +253,7 @@ impl Join {
             match taken {
                 Ok(taken) => {
                     pauses.reset();
+                    is_away = false;
                     told = Some(rooms);
                     for order in taken.orders.into_iter().filter(|order| order.no > seen).collect::<Vec<_>>()
                     {
@@ -255,7 +268,10 @@ impl Join {
                     return Ended::Unregistered(error.to_string());
                 }
                 Err(error) => {
-                    log::debug!("no orders: {error}");
+                    if !matches!(error, CourierError::Unreachable { .. }) || !is_away {
+                        log::warn!("no orders came: {error}");
+                    }
+                    is_away = true;
                     answers = body.answers;
                     actix::clock::sleep(pauses.after_failure()).await;
                 }

@@ -4,7 +4,7 @@
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use callboard_actors::protocol::NodePort;
-use callboard_actors::protocol::gateway::{BeginLife, GiveOrders, NodeRefusal, WatchReports};
+use callboard_actors::protocol::gateway::{BeginLife, GiveOrders, WatchReports};
 use callboard_actors::protocol::runner::Occupied;
 use callboard_actors::wire::{
     GiveAnswer, GiveBody, HelloBody, MAX_NODE_BODY_BYTES, Protos, RegisteredBody, WatchAnswer, WatchBody,
@@ -60,5 +60,10 @@ pub async fn watch(door: Visit, request: HttpRequest, payload: Payload) -> Resul
 
 fn port(door: &Door) -> Result<&NodePort, Problem> {
     let port = door.platform.doors().port.as_ref();
-    port.ok_or_else(|| Problem::new(&kinds::DRAINING, NodeRefusal::Stopping.to_string()))
+    port.ok_or_else(|| {
+        Problem::new(
+            &kinds::OTHER_CLUSTER,
+            "this runner joins its coordinator by itself and is dialled by none",
+        )
+    })
 }

@@ -14,16 +14,20 @@ use super::losses::LOST;
 use crate::clock;
 use crate::link::{Assignment, CancelOrder};
 use crate::model::{
-    AttemptId, AttemptRecord, ClassId, Incarnation, JobEvent, JobId, JobState, Moved, NodeId, OnLost, Status,
-    transition,
+    AttemptId, AttemptRecord, ClassId, Incarnation, JobEvent, JobId, JobState, Moved, NodeId, OnLost,
+    footprint, transition,
 };
 use crate::policy::breaker;
+use crate::protocol::NodeError;
 use crate::protocol::notices::{JobChange, JobChangeKind};
 use crate::protocol::runner::{AssignAttempts, CancelAttempt, RegisterError, RegisterRunner, Registration};
 use crate::protocol::scheduling::{DoubtNode, EnqueueJobs, ReleaseSlot, RunnerLost, StartJobs, WithdrawJobs};
 use crate::store::StoreOp;
 
 pub(super) use super::Node;
+
+/// Most that the specs of one command weigh together, in bytes: written down they may be six times as long.
+const MAX_ASSIGNED_BYTES: u64 = 4 << 20;
 
 /// A question to the Scheduler, asked after a commit.
 pub(super) enum Ask {
@@ -107,30 +111,52 @@ impl Coordinator {
                 by_node.entry(lease.node).or_default().push(assignment);
             }
         }
-        for (id, assignments) in by_node {
+        let batches =
+            by_node.into_iter().flat_map(|(id, all)| cut(all).into_iter().map(move |part| (id, part)));
+        for (id, assignments) in batches.collect::<Vec<_>>() {
             let Some(node) = self.nodes.get_mut(&id) else {
                 continue;
             };
             let count = assignments.len() as u64;
             self.setup.meter.attempts_assigned.add(count);
-            let jobs: Vec<JobId> = assignments.iter().map(|assignment| assignment.attempt.job).collect();
+            let attempts: Vec<AttemptId> = assignments.iter().map(|assignment| assignment.attempt).collect();
             let command = node.link.assign(assignments);
             let sent = node.handle.assign.send(AssignAttempts { command });
             let began = clock::moment();
             ctx.spawn(sent.into_actor(self).map(move |answer, coordinator, ctx| match answer {
                 Ok(Ok(())) => {
                     let took_us = began.elapsed_us();
-                    for id in jobs {
+                    for attempt in attempts {
                         let what = JobChangeKind::Dispatched { took_us };
-                        coordinator.push_after(Then::Tell(Some(JobChange { id, what })));
+                        coordinator.push_after(Then::Tell(Some(JobChange { id: attempt.job, what })));
                     }
                     coordinator.flush(ctx);
+                }
+                Ok(Err(error @ NodeError::Unavailable { maybe_applied: false })) => {
+                    coordinator.distrust(id, &error);
+                    coordinator.take_back(id, attempts, ctx);
                 }
                 // Its next whole inventory tells whether it took them.
                 Ok(Err(error)) => coordinator.distrust(id, &error),
                 Err(error) => coordinator.distrust(id, &error),
             }));
         }
+    }
+
+    /// These were never handed to the node: they wait again, for any.
+    fn take_back(&mut self, id: NodeId, attempts: Vec<AttemptId>, ctx: &mut Context<Self>) {
+        let mut jobs = Vec::new();
+        for attempt in attempts {
+            let Some(node) = self.nodes.get_mut(&id).filter(|node| node.link.holds(attempt)) else {
+                continue;
+            };
+            node.link.settle(attempt);
+            jobs.extend(self.give_back(attempt, "the runner did not come for it".into()));
+        }
+        if !jobs.is_empty() {
+            self.ask_scheduler(vec![Ask::Requeue { jobs }], ctx);
+        }
+        self.flush(ctx);
     }
 
     /// Tells the node that holds the job to end it, as its standing wish says.
@@ -255,7 +281,8 @@ impl Coordinator {
         let AttemptId { job, epoch } = attempt;
         let before = self.live.get(&job)?;
         let node = before.state.lease()?.node;
-        let was_running = before.state.status() == Status::Running;
+        // One that was given up unheard may never have been told to run.
+        let was_running = before.state.lease().is_some_and(|lease| lease.started_at_ms.is_some());
         let at_ms = clock::now_ms();
         let record = AttemptRecord { epoch, node, fate: fate.into(), why, at_ms };
         let applied = self.apply(job, event);
@@ -289,6 +316,24 @@ pub(super) enum Applied {
     Ending,
     /// It was old news, or not a legal move.
     Nothing,
+}
+
+/// Assignments in batches none of which is heavy, but for single ones that are.
+fn cut(assignments: Vec<Assignment>) -> Vec<Vec<Assignment>> {
+    let mut batches: Vec<Vec<Assignment>> = Vec::new();
+    let mut bytes = u64::MAX;
+    for assignment in assignments {
+        let weight = footprint::of_spec(&assignment.spec);
+        bytes = bytes.saturating_add(weight);
+        match batches.last_mut() {
+            Some(batch) if bytes <= MAX_ASSIGNED_BYTES => batch.push(assignment),
+            _ => {
+                bytes = weight;
+                batches.push(vec![assignment]);
+            }
+        }
+    }
+    batches
 }
 
 impl Handler<StartJobs> for Coordinator {

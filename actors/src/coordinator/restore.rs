@@ -70,7 +70,8 @@ impl Coordinator {
                 coordinator.requeue(&restored, ctx);
             }));
         }
-        let patience = Duration::from_millis(self.setup.timers.lost_ms);
+        let timers = &self.setup.timers;
+        let patience = Duration::from_millis(timers.lost_ms.max(timers.recovery_ms));
         ctx.run_later(patience, Self::give_up_strangers);
         self.load_held_specs(ctx);
     }

@@ -67,7 +67,14 @@ pub(super) async fn begin(
         Err(_) => return,
     };
     let report = coordinator.clone().recipient();
-    let begin = BeginReporting { registration, report, max_reports: u32::MAX, heartbeat_ms, is_far: false };
+    let begin = BeginReporting {
+        registration,
+        report,
+        max_reports: u32::MAX,
+        heartbeat_ms,
+        is_far: false,
+        is_chosen: false,
+    };
     // A Runner that is gone is not told of.
     let _ = runner.send(begin).await;
     log::warn!(

@@ -271,7 +271,8 @@ impl CoordinatorLink {
         let misled = self.is_misled(report.draining);
         let want_full = match report.inventory {
             Inventory::Full(held) => {
-                self.reconcile(&held, (report.cmd_seen, &report.skipped), &fact, &mut effects);
+                let seen = (report.cmd_seen, &report.skipped[..], report.lived_on);
+                self.reconcile(&held, seen, &fact, &mut effects);
                 let first = !std::mem::replace(&mut self.ready, true);
                 self.capacity(size, first, &mut effects);
                 effects.extend(misled.then_some(LinkEffect::Restate));

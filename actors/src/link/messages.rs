@@ -189,6 +189,9 @@ pub struct Report {
     /// Highest term of a coordinator that the node has seen.
     #[serde(default)]
     pub term_seen: Term,
+    /// Whether the node has lived on since a life before this one: what it does not list then never came to it.
+    #[serde(default)]
+    pub lived_on: bool,
     /// Slots that can be used, taken ones included.
     pub usable_slots: u32,
     /// Attempts that the node takes beyond its slots; they wait there.

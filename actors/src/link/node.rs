@@ -13,6 +13,8 @@ use memory::Memory;
 
 /// Most results in one report.
 pub const MAX_FINISHED_PER_REPORT: usize = 256;
+/// Output in the results of a report from which on no more of them are added, in bytes.
+pub const MAX_REPORTED_OUTPUT_BYTES: usize = 4 << 20;
 
 /// Most overtaken commands that a node remembers. An attempt of an older one counts as lost, as if it had been started.
 pub const MAX_SKIPPED: usize = 64;
@@ -66,6 +68,7 @@ pub struct NodeLink {
     prefetch: u32,
     /// It drains by itself.
     own_drain: bool,
+    lived_on: bool,
     /// It drains because it was told to, until when.
     ordered_drain: Option<Option<u64>>,
     /// What it can take has changed since the last report.
@@ -98,6 +101,7 @@ impl NodeLink {
             usable_slots: slots,
             prefetch: 0,
             own_drain: false,
+            lived_on: false,
             ordered_drain: None,
             size_news: false,
             full_inventory_due: true,
@@ -130,6 +134,7 @@ impl NodeLink {
     /// The node, alive all the while, has registered again: what it holds goes over into its new life, whose numbers
     /// start afresh. Answers to reports of the life before must not be given to it any more.
     pub fn rejoin(&mut self, incarnation: Incarnation, term: Term) {
+        self.lived_on = true;
         self.incarnation = incarnation;
         self.term_seen = self.term_seen.max(term);
         self.cmd_seen = 0;

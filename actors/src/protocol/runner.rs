@@ -159,6 +159,8 @@ pub struct BeginReporting {
     pub heartbeat_ms: u64,
     /// Whether the coordinator is on another machine: then results are kept on disk until it has them.
     pub is_far: bool,
+    /// Whether the node itself has chosen the coordinator.
+    pub is_chosen: bool,
 }
 
 /// A node that works for another coordinator elsewhere, which has not been told everything yet.

@@ -3,7 +3,7 @@
 
 use actix::Recipient;
 
-use crate::link::{NodeEffect, NodeLink};
+use crate::link::{NodeEffect, NodeLink, ReportRefusal};
 use crate::model::{AttemptId, ClusterId, Incarnation};
 use crate::protocol::runner::{Occupied, RunnerReport};
 
@@ -18,6 +18,47 @@ pub(super) struct Bond {
     pub is_far: bool,
     /// Reports without an answer.
     pub in_flight: u32,
+    pub retry: Retry,
+}
+
+/// How it goes with reports that were refused or had no answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Retry {
+    /// Whether the next try has its time: nothing is reported before.
+    waits: bool,
+    failures: u32,
+    /// The refusal that was last told of in the log.
+    told: Option<ReportRefusal>,
+}
+
+/// First and longest pause before a report is tried again, in milliseconds.
+const RETRY_MS: (u64, u64) = (100, 5_000);
+
+impl Retry {
+    /// It went well.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// It failed: how long to wait, in milliseconds; none while a try has its time already.
+    pub fn wait(&mut self) -> Option<u64> {
+        if std::mem::replace(&mut self.waits, true) {
+            return None;
+        }
+        let pause = RETRY_MS.0.saturating_mul(1 << self.failures.min(10)).min(RETRY_MS.1);
+        self.failures = self.failures.saturating_add(1);
+        Some(pause)
+    }
+
+    /// The time has come.
+    pub fn wake(&mut self) {
+        self.waits = false;
+    }
+
+    /// Whether this refusal is news.
+    pub fn is_news(&mut self, refusal: ReportRefusal) -> bool {
+        self.told.replace(refusal) != Some(refusal)
+    }
 }
 
 impl Bond {
@@ -28,7 +69,7 @@ impl Bond {
 
     /// Whether one more report may go out before those on their way are answered.
     pub fn may_report(&self) -> bool {
-        self.in_flight < self.max_reports.max(1)
+        !self.retry.waits && self.in_flight < self.max_reports.max(1)
     }
 }
 
@@ -43,9 +84,13 @@ impl Bonds {
 
     /// Lets go of another coordinator elsewhere when it has been told everything: a node works for one of those at a
     /// time.
-    pub fn make_way(&mut self, cluster: ClusterId) -> Result<(), Occupied> {
+    ///
+    /// A coordinator that the node itself has chosen, at an address where another database was before, need not wait for
+    /// results that only that one could take: they are set aside on the disk.
+    pub fn make_way(&mut self, cluster: ClusterId, is_chosen: bool) -> Result<(), Occupied> {
         let other = |bond: &Bond| bond.is_far && bond.cluster != cluster;
-        if let Some(busy) = self.0.iter().find(|bond| other(bond) && !bond.link.is_empty()) {
+        let holds = |bond: &Bond| if is_chosen { bond.link.live_count() > 0 } else { !bond.link.is_empty() };
+        if let Some(busy) = self.0.iter().find(|bond| other(bond) && holds(bond)) {
             return Err(Occupied(busy.cluster));
         }
         self.0.retain(|bond| !other(bond));

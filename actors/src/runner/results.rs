@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, WrapFuture, fut};
 
 use super::Runner;
-use super::bond::Bond;
+use super::bond::{Bond, Retry};
 use crate::clock;
 use crate::link::{NodeLink, ReportReply};
 use crate::model::{AttemptResult, Term};
@@ -83,12 +83,14 @@ impl Runner {
     }
 
     fn begin(&mut self, message: BeginReporting, found: Vec<AttemptResult>, ctx: &mut Context<Self>) {
-        let BeginReporting { registration, report, max_reports, heartbeat_ms, is_far } = message;
+        let BeginReporting { registration, report, max_reports, heartbeat_ms, is_far, is_chosen: _ } =
+            message;
         let Registration { cluster, incarnation, term } = registration;
         match self.bonds.of(cluster) {
             Some(bond) => {
                 bond.link.rejoin(incarnation, term);
                 (bond.report, bond.max_reports, bond.in_flight) = (report, max_reports, 0);
+                bond.retry = Retry::default();
                 bond.heartbeat_ms = heartbeat_ms;
             }
             None => {
@@ -103,6 +105,7 @@ impl Runner {
                     heartbeat_ms,
                     is_far,
                     in_flight: 0,
+                    retry: Retry::default(),
                 });
             }
         }
@@ -118,7 +121,7 @@ impl Handler<BeginReporting> for Runner {
     fn handle(&mut self, message: BeginReporting, ctx: &mut Context<Self>) -> Self::Result {
         let registration = message.registration;
         if message.is_far
-            && let Err(occupied) = self.bonds.make_way(registration.cluster)
+            && let Err(occupied) = self.bonds.make_way(registration.cluster, message.is_chosen)
         {
             return Box::pin(fut::ready(Err(occupied)));
         }

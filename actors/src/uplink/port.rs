@@ -87,7 +87,14 @@ impl Handler<BeginLife> for Port {
         // What was under way in the life before has no answer, and is told again in this one.
         self.told.insert(registration.cluster, Told::of(registration));
         let (report, max_reports) = (ctx.address().recipient(), MAX_REPORTS);
-        let begin = BeginReporting { registration, report, max_reports, heartbeat_ms, is_far: true };
+        let begin = BeginReporting {
+            registration,
+            report,
+            max_reports,
+            heartbeat_ms,
+            is_far: true,
+            is_chosen: false,
+        };
         let begun = self.side.begin.send(begin);
         Box::pin(begun.into_actor(self).map(move |begun, port, _| {
             // A Runner that is gone has no life to begin; the next request finds that out.

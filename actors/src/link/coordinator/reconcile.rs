@@ -12,7 +12,7 @@ impl CoordinatorLink {
     pub(super) fn reconcile(
         &mut self,
         held: &[Held],
-        (cmd_seen, skipped): (u64, &[u64]),
+        (cmd_seen, skipped, lived_on): (u64, &[u64], bool),
         fact: &impl Fn(JobId) -> JobFact,
         effects: &mut Vec<LinkEffect>,
     ) {
@@ -36,7 +36,7 @@ impl CoordinatorLink {
                 effects.push(LinkEffect::Returned { attempt, why: "its command was overtaken".into() });
             } else {
                 // Absence proves a loss only once the node has acted on the command that carried the assignment.
-                self.reconcile_missing(attempt, given, fact(attempt.job), effects);
+                self.reconcile_missing(attempt, (given, lived_on), fact(attempt.job), effects);
             }
         }
     }
@@ -69,15 +69,21 @@ impl CoordinatorLink {
     fn reconcile_missing(
         &mut self,
         attempt: AttemptId,
-        given: Given,
+        (given, lived_on): (Given, bool),
         fact: JobFact,
         effects: &mut Vec<LinkEffect>,
     ) {
         self.given.remove(&attempt);
-        let JobFact::Leased { epoch, node, incarnation, .. } = fact else {
+        let JobFact::Leased { epoch, node, incarnation, started } = fact else {
             return;
         };
         if epoch != attempt.epoch || node != self.node {
+            return;
+        }
+        if lived_on && given.cmd_no == 0 && !started {
+            // It was on its way when the coordinator ended: a node that has it would list it.
+            let why = "it never reached the runner".into();
+            effects.push(LinkEffect::Returned { attempt, why });
             return;
         }
         let why = if incarnation != self.incarnation || !given.here {

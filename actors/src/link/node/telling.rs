@@ -1,10 +1,11 @@
 //! What the node tells and is told about it: reports, their answers, inventories. It refuses to know of commands.
 
-use super::{MAX_FINISHED_PER_REPORT, NodeEffect, NodeLink, NodePhase, Told};
+use super::{MAX_FINISHED_PER_REPORT, MAX_REPORTED_OUTPUT_BYTES, NodeEffect, NodeLink, NodePhase, Told};
 use crate::link::messages::{
     Assignment, Digest, Draining, Held, HeldPhase, Inventory, PROTO, Report, ReportReply, StartedNote,
     Verdict,
 };
+use crate::model::Captured;
 
 impl NodeLink {
     /// Takes the answer to a report: what has a verdict is forgotten.
@@ -71,11 +72,14 @@ impl NodeLink {
         } else {
             (Inventory::Digest(Digest::of(self.live())), Vec::new())
         };
-        let mut finished = Vec::new();
+        let (mut finished, mut bytes) = (Vec::new(), 0);
         for phase in self.attempts.values_mut() {
             if let NodePhase::Done { result, ended_at, told: told @ (Told::No | Told::Again) } = phase
                 && finished.len() < MAX_FINISHED_PER_REPORT
+                && (finished.is_empty() || bytes < MAX_REPORTED_OUTPUT_BYTES)
             {
+                let inline = |captured: &Captured| captured.inline.as_ref().map_or(0, Vec::len);
+                bytes += inline(&result.stdout) + inline(&result.stderr);
                 *told = Told::In(self.reports);
                 let mut result = (**result).clone();
                 result.started_ms_ago = result.started_ms_ago.map(|ago| ago + now.saturating_sub(*ended_at));
@@ -101,6 +105,7 @@ impl NodeLink {
             cmd_seen: self.cmd_seen,
             skipped,
             term_seen: self.term_seen,
+            lived_on: self.lived_on,
             usable_slots: self.usable_slots,
             prefetch: self.prefetch,
             draining,

@@ -116,3 +116,19 @@ fn strangers_are_refused() {
     let later = Report { incarnation: Incarnation(7), ..report(1, 0, Inventory::Full(Vec::new())) };
     assert_eq!(link.on_report(later, |_| JobFact::NotLive), Err(ReportRefusal::Superseded));
 }
+
+#[test]
+fn what_a_node_that_lived_on_does_not_list_never_came_to_it() {
+    let given = attempt(1, 1);
+    let fact = |started| {
+        move |_| JobFact::Leased { epoch: given.epoch, node: node_id(), incarnation: Incarnation(0), started }
+    };
+    let told = |lived_on, started| {
+        let first = Report { lived_on, ..report(1, 0, Inventory::Full(Vec::new())) };
+        let (effects, _) = link(&[given]).on_report(first, fact(started)).expect("of this life");
+        effects.into_iter().next()
+    };
+    assert!(matches!(told(true, false), Some(LinkEffect::Returned { attempt, .. }) if attempt == given));
+    assert!(matches!(told(true, true), Some(LinkEffect::Lost { .. })), "it was there, and is gone");
+    assert!(matches!(told(false, false), Some(LinkEffect::Lost { .. })), "it may have been there");
+}

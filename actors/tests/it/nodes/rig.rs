@@ -176,7 +176,14 @@ impl Site {
         let register = RegisterRunner { handle, spec: Arc::new(spec) };
         let registration = self.coordinator.send(register).await.expect(SAID).expect("it registers");
         let report = self.coordinator.clone().recipient();
-        let begin = BeginReporting { registration, report, max_reports: 1, heartbeat_ms: 100, is_far: false };
+        let begin = BeginReporting {
+            registration,
+            report,
+            max_reports: 1,
+            heartbeat_ms: 100,
+            is_far: false,
+            is_chosen: false,
+        };
         runner.send(begin).await.expect(SAID).expect("it works for nobody else");
         until(|| async {
             self.runner(node).await.is_some_and(|it| it.incarnation == registration.incarnation)
