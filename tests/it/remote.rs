@@ -234,6 +234,42 @@ fn a_runner_that_is_killed_loses_its_attempts_and_the_jobs_run_again() {
 }
 
 #[test]
+fn a_runner_that_is_back_before_it_was_missed_has_its_jobs_run_again() {
+    let folder = tempfile::tempdir().unwrap();
+    // With the usual times: it is neither suspect nor lost when it is back.
+    let coordinator = coordinator(folder.path()).variable("CALLBOARD_LIVENESS", "default").unready().start();
+    let join = |launch: Launch| launch.variable("CALLBOARD_JOIN", &url(coordinator.port));
+    let mut node = join(runner(folder.path(), "a")).start();
+    until_ready(&coordinator);
+    let evidence = folder.path().join("evidence");
+    let id = coordinator.submit(&noted(&evidence, 1.0));
+    coordinator.until(&id, "running");
+    node.kill();
+    let _node = join(runner(folder.path(), "a")).start();
+    let job = coordinator.until(&id, "completed");
+    assert_eq!(job["attempts"][0]["fate"], "lost", "{job}");
+    assert_eq!(history(&evidence)[&id], (2, 1), "{job}");
+}
+
+#[test]
+fn many_heavy_jobs_reach_a_far_runner_and_heavy_results_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let coordinator = coordinator(folder.path()).unready().start();
+    let node = runner(folder.path(), "a").slots(72).variable("CALLBOARD_OUTPUT_INLINE", "1MiB");
+    let _node = node.variable("CALLBOARD_JOIN", &url(coordinator.port)).start();
+    until_ready(&coordinator);
+    // Escaped, each of these takes six times its size on the way: all of them at once would fit into no body.
+    let heavy = "\u{1}".repeat(170_000);
+    let command = "head -c 300000 /dev/zero | tr '\\0' '\\377'";
+    let body = json!({ "command": command, "stdin": { "text": heavy } });
+    let ids: Vec<String> = (0..72).map(|_| submit(&coordinator, &body)).collect();
+    for id in ids {
+        let job = coordinator.until(&id, "completed");
+        assert_eq!(job["stdout"]["total_bytes"], 300_000, "{id}");
+    }
+}
+
+#[test]
 fn a_runner_that_is_told_to_stop_lets_its_jobs_end() {
     for dials in BOTH {
         let folder = tempfile::tempdir().unwrap();
