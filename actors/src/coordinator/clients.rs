@@ -18,7 +18,8 @@ use crate::model::admission;
 use crate::model::meter::Rejected;
 use crate::model::needs::MAX_CLASSES;
 use crate::model::{
-    JobId, JobRecord, JobSpec, JobState, JobView, Needs, RunnerSpec, SecretError, Status, WaitReason,
+    JobId, JobRecord, JobSpec, JobState, JobView, Needs, RoomBoard, RunnerSpec, SecretError, Status,
+    WaitReason,
 };
 use crate::policy::intake;
 use crate::protocol::jobs::{
@@ -103,10 +104,14 @@ impl Coordinator {
         Err(PLACEHOLDER)
     }
 
+    /// What the nodes give to jobs: one that runs none, as a coordinator's own may be, has no say.
+    fn boards(&self) -> impl Iterator<Item = &RoomBoard> {
+        self.nodes.values().filter(|node| node.spec.slots > 0).map(|node| &*node.handle.rooms)
+    }
+
     /// Refuses a job that would only wait for its turn to be refused by the nodes. They have the last word all the same.
     fn judge_isolation(&self, spec: &JobSpec, index: usize) -> Result<(), SubmitError> {
-        let boards = self.nodes.values().map(|node| &*node.handle.rooms);
-        intake::some_node_fits(spec, boards).map_err(|refusal| {
+        intake::some_node_fits(spec, self.boards()).map_err(|refusal| {
             let meter = &self.setup.meter;
             meter.rejected[Rejected::Isolation as usize].add(1);
             meter.count_isolation_refused(refusal.missing());
@@ -132,9 +137,8 @@ impl Coordinator {
         }
         let spec = Arc::new(spec);
         let has_history = retry_of.is_some() || !tenant.is_default();
-        let boards = self.nodes.values().map(|node| &*node.handle.rooms);
         // It would wait for a node that gives what it asks for, and its client knows no way to hear of that.
-        let takes_anything = !judged && intake::some_node_fits(&spec, boards).is_err();
+        let takes_anything = !judged && intake::some_node_fits(&spec, self.boards()).is_err();
         let needs = Needs { takes_anything, ..Needs::of(&spec) };
         self.live.insert(id, LiveJob::new(created_at_ms, has_history), needs);
         self.specs.remember(id, Arc::clone(&spec));
