@@ -365,7 +365,8 @@ def torn_down():
     compose("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
     images = [f"{NAME}-node", f"{NAME}-build", f"{NAME}-runtime"]
     subprocess.run(["docker", "rmi", "--force", *images], check=False, stdout=subprocess.DEVNULL)
-    subprocess.run(["docker", "volume", "rm", "--force", *volumes], check=False, stdout=subprocess.DEVNULL)
+    for volume in volumes:
+        subprocess.run(["docker", "volume", "rm", "--force", volume], check=False, stdout=subprocess.DEVNULL)
     # The stage in which it was built has no name.
     nameless = ["docker", "image", "prune", "--force", "--filter", f"label=callboard.ci={NAME}"]
     subprocess.run(nameless, check=False, stdout=subprocess.DEVNULL)
