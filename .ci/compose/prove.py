@@ -330,9 +330,10 @@ def with_tokens():
     until("it does not ask for a token", lambda: ask("GET", "/metrics")[0] == 401)
     coordinator = only("coordinator")
     token_file("join.token", said("docker", "exec", coordinator, "callboard", "token", "create", "--role", "runner"))
-    compose("up", "--detach", "--scale", "runner=1", env=TOKENS)
-    runner = only("runner")
-    until_healthy(runner)
+    # As many as there are: one that goes leaves its volume.
+    compose("up", "--detach", "--scale", f"runner={RUNNERS}", env=TOKENS)
+    for runner in containers("runner"):
+        until_healthy(runner)
     job = {"command": "echo hello"}
     bearer = f"Bearer {operator}"
     until("no job runs", lambda: '"text":"hello\\n"' in ask("POST", "/v1/jobs?wait=5s", job, Authorization=bearer)[1])
@@ -365,10 +366,12 @@ def torn_down():
     compose("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
     images = [f"{NAME}-node", f"{NAME}-build", f"{NAME}-runtime"]
     subprocess.run(["docker", "rmi", "--force", *images], check=False, stdout=subprocess.DEVNULL)
-    subprocess.run(["docker", "volume", "rm", "--force", *volumes], check=False, stdout=subprocess.DEVNULL)
-    # The stage in which it was built has no name.
-    nameless = ["docker", "image", "prune", "--force", "--filter", f"label=callboard.ci={NAME}"]
-    subprocess.run(nameless, check=False, stdout=subprocess.DEVNULL)
+    for volume in volumes:
+        subprocess.run(["docker", "volume", "rm", "--force", volume], check=False, stdout=subprocess.DEVNULL)
+    # The stage in which it was built has no name, nor has the container of a step that failed.
+    for kind in ("container", "image"):
+        nameless = ["docker", kind, "prune", "--force", "--filter", f"label=callboard.ci={NAME}"]
+        subprocess.run(nameless, check=False, stdout=subprocess.DEVNULL)
 
 
 def main():
