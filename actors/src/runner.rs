@@ -3,11 +3,12 @@
 
 mod bond;
 mod results;
+mod telling;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture};
 use futures_util::stream;
 use tokio::sync::{mpsc, oneshot};
 
@@ -15,14 +16,12 @@ use crate::clock::{self, Moment};
 use crate::exec::{BaseEnv, ExecEvent, ExecJob, Executor, job_env};
 use crate::link::{Assignment, Command, NodeEffect};
 use crate::model::meter::Meter;
-use crate::model::{
-    AttemptEnd, AttemptId, AttemptResult, Captured, ClusterId, Incarnation, NodeId, Stream, Usage,
-};
+use crate::model::{AttemptEnd, AttemptId, AttemptResult, Captured, NodeId, Stream, Usage};
 use crate::protocol::jobs::InputAck;
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::runner::{
-    AssignAttempts, CancelAttempt, DrainNode, ForgetOutput, ReadOutput, RunnerReport, SpoolChunk,
-    SpoolReadError, WriteInput,
+    AssignAttempts, CancelAttempt, DrainNode, ForgetOutput, ReadOutput, SpoolChunk, SpoolReadError,
+    WriteInput,
 };
 use crate::protocol::{DeathGuard, NodeError};
 use crate::secret::Vault;
@@ -207,80 +206,6 @@ impl Runner {
             meter.output_bytes[stream as usize].add(summary.total_bytes);
             meter.output_truncated[stream as usize].add(u64::from(summary.is_truncated()));
         }
-    }
-
-    /// Reports to whom there is news for.
-    fn tell(&mut self, ctx: &mut Context<Self>) {
-        for cluster in self.bonds.clusters() {
-            let bond = self.bonds.of(cluster);
-            if bond.is_some_and(|bond| bond.link.has_news() && bond.may_report()) {
-                self.report(cluster, ctx);
-            }
-        }
-        // What is on the disk is told after the next start: nobody who is away is waited for beyond the grace.
-        let is_kept = self.setup.results.is_some() && self.is_overdue && self.bonds.live().is_empty();
-        if self.bonds.are_empty() || is_kept {
-            // Whoever asked for the drain may be gone.
-            self.drained.drain(..).for_each(|waiter| _ = waiter.send(()));
-        }
-    }
-
-    fn report(&mut self, cluster: ClusterId, ctx: &mut Context<Self>) {
-        let now = self.now();
-        let Some(bond) = self.bonds.of(cluster) else { return };
-        bond.in_flight += 1;
-        let life = bond.link.incarnation();
-        let sent = bond.report.send(RunnerReport { report: bond.link.report(now) });
-        ctx.spawn(sent.into_actor(self).map(move |answer, runner, ctx| {
-            let Some(bond) = runner.bonds.of(cluster).filter(|bond| bond.is_life(life)) else { return };
-            bond.in_flight = bond.in_flight.saturating_sub(1);
-            match answer {
-                Ok(Ok(reply)) => {
-                    bond.retry.reset();
-                    let (is_far, effects) = (bond.is_far, bond.link.on_reply(&reply));
-                    runner.perform(effects, ctx);
-                    if is_far {
-                        runner.judged(&reply);
-                    }
-                    runner.tell(ctx);
-                }
-                Ok(Err(refusal)) => {
-                    if bond.retry.is_news(refusal) {
-                        log::warn!("a report was not taken: {refusal}; it is told again until it is");
-                    }
-                    runner.report_later(cluster, ctx);
-                }
-                Err(_) => runner.report_later(cluster, ctx),
-            }
-        }));
-    }
-
-    fn report_later(&mut self, cluster: ClusterId, ctx: &mut Context<Self>) {
-        let Some(bond) = self.bonds.of(cluster) else { return };
-        bond.link.on_report_failed();
-        let Some(pause_ms) = bond.retry.wait() else { return };
-        let life = bond.link.incarnation();
-        ctx.run_later(Duration::from_millis(pause_ms), move |runner, ctx| {
-            if let Some(bond) = runner.bonds.of(cluster).filter(|bond| bond.is_life(life)) {
-                bond.retry.wake();
-                runner.tell(ctx);
-            }
-        });
-    }
-
-    /// A sign of life, and the next one, for as long as this life lasts. A report that is under way is sign enough.
-    fn heartbeat(&mut self, cluster: ClusterId, life: Incarnation, ctx: &mut Context<Self>) {
-        let Some(bond) = self.bonds.of(cluster).filter(|bond| bond.is_life(life)) else { return };
-        let pause = Duration::from_millis(bond.heartbeat_ms);
-        ctx.run_later(pause, move |runner, ctx| {
-            let bond = runner.bonds.of(cluster).filter(|bond| bond.is_life(life));
-            if bond.is_some_and(|bond| bond.may_report()) {
-                // A disk may have room again, or none.
-                runner.share_slots(ctx);
-                runner.report(cluster, ctx);
-            }
-            runner.heartbeat(cluster, life, ctx);
-        });
     }
 }
 
