@@ -271,7 +271,7 @@ impl CoordinatorLink {
         let misled = self.is_misled(report.draining);
         let want_full = match report.inventory {
             Inventory::Full(held) => {
-                let seen = (report.cmd_seen, &report.skipped[..], report.lived_on);
+                let seen = (report.cmd_seen, &report.skipped[..], report.born);
                 self.reconcile(&held, seen, &fact, &mut effects);
                 let first = !std::mem::replace(&mut self.ready, true);
                 self.capacity(size, first, &mut effects);

@@ -189,9 +189,10 @@ pub struct Report {
     /// Highest term of a coordinator that the node has seen.
     #[serde(default)]
     pub term_seen: Term,
-    /// Whether the node has lived on since a life before this one: what it does not list then never came to it.
+    /// The first of its lives that the node's process has lived through since: what was leased to that one or a later one,
+    /// and is not listed, never came to it or was given back. None when that is not told.
     #[serde(default)]
-    pub lived_on: bool,
+    pub born: Option<Incarnation>,
     /// Slots that can be used, taken ones included.
     pub usable_slots: u32,
     /// Attempts that the node takes beyond its slots; they wait there.

@@ -68,7 +68,8 @@ pub struct NodeLink {
     prefetch: u32,
     /// It drains by itself.
     own_drain: bool,
-    lived_on: bool,
+    /// The life in which this process began.
+    born: Incarnation,
     /// It drains because it was told to, until when.
     ordered_drain: Option<Option<u64>>,
     /// What it can take has changed since the last report.
@@ -101,7 +102,7 @@ impl NodeLink {
             usable_slots: slots,
             prefetch: 0,
             own_drain: false,
-            lived_on: false,
+            born: incarnation,
             ordered_drain: None,
             size_news: false,
             full_inventory_due: true,
@@ -134,7 +135,6 @@ impl NodeLink {
     /// The node, alive all the while, has registered again: what it holds goes over into its new life, whose numbers
     /// start afresh. Answers to reports of the life before must not be given to it any more.
     pub fn rejoin(&mut self, incarnation: Incarnation, term: Term) {
-        self.lived_on = true;
         self.incarnation = incarnation;
         self.term_seen = self.term_seen.max(term);
         self.cmd_seen = 0;

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 
 use super::{CoordinatorLink, Given, JobFact, LinkEffect};
 use crate::link::messages::{Held, HeldPhase};
-use crate::model::{AttemptId, JobId};
+use crate::model::{AttemptId, Incarnation, JobId};
 
 impl CoordinatorLink {
     /// The reconciliation table: a whole inventory against the records.
     pub(super) fn reconcile(
         &mut self,
         held: &[Held],
-        (cmd_seen, skipped, lived_on): (u64, &[u64], bool),
+        (cmd_seen, skipped, born): (u64, &[u64], Option<Incarnation>),
         fact: &impl Fn(JobId) -> JobFact,
         effects: &mut Vec<LinkEffect>,
     ) {
@@ -36,7 +36,7 @@ impl CoordinatorLink {
                 effects.push(LinkEffect::Returned { attempt, why: "its command was overtaken".into() });
             } else {
                 // Absence proves a loss only once the node has acted on the command that carried the assignment.
-                self.reconcile_missing(attempt, (given, lived_on), fact(attempt.job), effects);
+                self.reconcile_missing(attempt, (given, born), fact(attempt.job), effects);
             }
         }
     }
@@ -69,7 +69,7 @@ impl CoordinatorLink {
     fn reconcile_missing(
         &mut self,
         attempt: AttemptId,
-        (given, lived_on): (Given, bool),
+        (given, born): (Given, Option<Incarnation>),
         fact: JobFact,
         effects: &mut Vec<LinkEffect>,
     ) {
@@ -80,6 +80,7 @@ impl CoordinatorLink {
         if epoch != attempt.epoch || node != self.node {
             return;
         }
+        let lived_on = born.is_some_and(|born| born <= incarnation);
         if lived_on && given.cmd_no == 0 && !started {
             // It was on its way when the coordinator ended: a node that has it would list it.
             let why = "it never reached the runner".into();

@@ -105,7 +105,7 @@ impl NodeLink {
             cmd_seen: self.cmd_seen,
             skipped,
             term_seen: self.term_seen,
-            lived_on: self.lived_on,
+            born: Some(self.born),
             usable_slots: self.usable_slots,
             prefetch: self.prefetch,
             draining,

@@ -123,12 +123,12 @@ fn what_a_node_that_lived_on_does_not_list_never_came_to_it() {
     let fact = |started| {
         move |_| JobFact::Leased { epoch: given.epoch, node: node_id(), incarnation: Incarnation(0), started }
     };
-    let told = |lived_on, started| {
-        let first = Report { lived_on, ..report(1, 0, Inventory::Full(Vec::new())) };
+    let told = |born: u64, started| {
+        let first = Report { born: Some(Incarnation(born)), ..report(1, 0, Inventory::Full(Vec::new())) };
         let (effects, _) = link(&[given]).on_report(first, fact(started)).expect("of this life");
         effects.into_iter().next()
     };
-    assert!(matches!(told(true, false), Some(LinkEffect::Returned { attempt, .. }) if attempt == given));
-    assert!(matches!(told(true, true), Some(LinkEffect::Lost { .. })), "it was there, and is gone");
-    assert!(matches!(told(false, false), Some(LinkEffect::Lost { .. })), "it may have been there");
+    assert!(matches!(told(0, false), Some(LinkEffect::Returned { attempt, .. }) if attempt == given));
+    assert!(matches!(told(0, true), Some(LinkEffect::Lost { .. })), "it was there, and is gone");
+    assert!(matches!(told(1, false), Some(LinkEffect::Lost { .. })), "a former process may have had it");
 }

@@ -239,7 +239,7 @@ fn report() -> impl Strategy<Value = Report> {
             cmd_seen,
             skipped: vec![size.0],
             term_seen: Term(size.0),
-            lived_on: size.1 % 2 == 0,
+            born: Some(Incarnation(size.0)),
             usable_slots: size.1,
             prefetch: size.2,
             draining,
