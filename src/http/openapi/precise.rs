@@ -2,6 +2,7 @@
 //! that is enforced. It adds to a document and describes nothing new.
 
 use callboard_actors::model::access::{MAX_TOKEN_NAME_BYTES, ROLES, Scope, TOKEN_ID_DIGITS};
+use callboard_actors::model::eligibility::MAX_WHY_BYTES;
 use callboard_actors::model::limits::{
     COMPAT_MAX_TIMEOUT_S, MAX_ARGV, MAX_BATCH_JOBS, MAX_CWD_BYTES, MAX_ENV_NAMES, MAX_IDEMPOTENCY_KEY_BYTES,
     MAX_NAME_BYTES, MAX_NOTE_BYTES, MAX_PAGE,
@@ -13,6 +14,7 @@ use super::super::kinds;
 use super::super::logs::MAX_TAIL_LINES;
 use super::super::prune::MAX_AGE_MS;
 use super::super::routes::Route;
+use super::super::runners::MAX_DRAIN_MS;
 use super::super::submit::BATCH_KEY_SUFFIX_BYTES;
 use super::super::tokens::MAX_TOKEN_MS;
 use super::isolation;
@@ -99,6 +101,10 @@ fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
             "TokenWanted/properties/scopes",
             json!({"minItems": 1, "items": {"enum": Scope::ALL.map(Scope::as_str)}}),
         ),
+        // In bytes, of which a character has up to four.
+        ("CordonWanted/properties/why", json!({"maxLength": MAX_WHY_BYTES / 4, "pattern": NO_CONTROLS})),
+        ("DrainWanted/properties/why", json!({"maxLength": MAX_WHY_BYTES / 4, "pattern": NO_CONTROLS})),
+        ("DrainWanted/properties/deadline_ms", json!({"maximum": MAX_DRAIN_MS})),
         ("TokenWanted/properties/expires_in_ms", json!({"minimum": 1, "maximum": MAX_TOKEN_MS})),
         ("BatchBody/properties/jobs", json!({"maxItems": MAX_BATCH_JOBS})),
         ("CancelBody/properties/note", json!({"maxLength": MAX_NOTE_BYTES, "pattern": NO_CONTROLS})),
