@@ -1,6 +1,6 @@
 """What no schema can say. An Idempotency-Key that is used again for another body is refused, so each is made new; no
 variable may be secret and open at once; no two files of a job may be in one place; a reader that follows the
-events never comes to an end; and the only runner must stay at work, or every job after that would wait."""
+events never comes to an end; the only runner must stay at work, or every job after that would wait; and nobody waits for a job that requires another."""
 
 import itertools
 import re
@@ -20,6 +20,9 @@ def before_call(context, case, **kwargs):
         case.query.pop("follow", None)
     if case.path.startswith("/v1/runners/{id}") and case.method != "GET" and not case.path.endswith("/resume"):
         case.path_parameters["id"] = "elsewhere"
+    wait = (case.query or {}).get("wait")
+    if isinstance(wait, str) and re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?|([0-9]{1,3}(ms|s|m|h|d)){1,5}", wait):
+        case.query["wait"] = "1s"
     for job in jobs(case.body):
         env, secret = job.get("env"), job.get("secret_env")
         if isinstance(env, dict) and isinstance(secret, dict):
