@@ -41,6 +41,7 @@ pub enum Sabotage {
 }
 
 /// From a node to the coordinator.
+#[allow(clippy::large_enum_variant, reason = "most of them are reports")]
 #[derive(Clone, Debug)]
 pub enum Up {
     Register { request: u64 },
