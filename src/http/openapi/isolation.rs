@@ -9,7 +9,7 @@ use callboard_actors::model::runner_spec::MAX_NODE_NAME_BYTES;
 use callboard_actors::model::{Isolation, ResourceLimits, Tier};
 use serde_json::{Value, json};
 
-use super::precise::BASE64;
+use super::precise::{BASE64, NO_CONTROLS};
 
 /// An absolute path that says one place, which is not the room's own.
 const MOUNT: &str = r"^/(?!(proc|sys|dev|etc|job)(/|$))(?!(tmp|usr|bin|sbin|lib|lib64|lib32|opt|run|var|var/tmp|var/lib)$)(?!\.{1,2}(/|$))[^/\u0000]+(/(?!\.{1,2}(/|$))[^/\u0000]+)*$";
@@ -45,7 +45,10 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("FileContentBody/oneOf/1", json!({"title": "FileBase64", "additionalProperties": false})),
         ("FileContentBody/oneOf/1/properties/base64", json!({"pattern": BASE64})),
         ("RequiresBody/properties/labels", labels()),
-        ("RequiresBody/properties/runner", json!({"minLength": 1, "maxLength": MAX_NODE_NAME_BYTES})),
+        (
+            "RequiresBody/properties/runner",
+            json!({"minLength": 1, "maxLength": MAX_NODE_NAME_BYTES / 4, "pattern": NO_CONTROLS}),
+        ),
         ("SubmitBody", rooms_only()),
     ]
 }
@@ -64,7 +67,7 @@ fn labels() -> Value {
     json!({
         "maxProperties": MAX_REQUIRED_LABELS,
         "propertyNames": {"minLength": 1, "maxLength": MAX_LABEL_KEY_BYTES, "pattern": "^[A-Za-z0-9_./-]+$"},
-        "additionalProperties": {"type": "string", "maxLength": MAX_LABEL_VALUE_BYTES, "pattern": r"^[^\u0000-\u001f\u007f]*$"}
+        "additionalProperties": {"type": "string", "maxLength": MAX_LABEL_VALUE_BYTES / 4, "pattern": NO_CONTROLS}
     })
 }
 

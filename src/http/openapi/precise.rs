@@ -7,8 +7,6 @@ use callboard_actors::model::limits::{
     COMPAT_MAX_TIMEOUT_S, MAX_ARGV, MAX_BATCH_JOBS, MAX_CWD_BYTES, MAX_ENV_NAMES, MAX_IDEMPOTENCY_KEY_BYTES,
     MAX_NAME_BYTES, MAX_NOTE_BYTES, MAX_PAGE,
 };
-use callboard_actors::model::requires::{MAX_LABEL_VALUE_BYTES, MAX_REQUIRED_LABELS};
-use callboard_actors::model::runner_spec::MAX_NODE_NAME_BYTES;
 use callboard_actors::model::{Limits, Status, StoreTotals};
 use serde_json::{Value, json};
 
@@ -29,9 +27,8 @@ const EVENT: &str = "^[0-9]{1,18}(-[0-9]{1,18})?$";
 const VISIBLE_ASCII: &str = "^[!-~]+$";
 const NO_NUL: &str = r"^[^\u0000]*$";
 const NOT_BLANK: &str = r"^[^\u0000]*[^\s\u0000][^\u0000]*$";
-const NO_CONTROLS: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+pub(super) const NO_CONTROLS: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 const ENV_NAME: &str = "^(?!CALLBOARD_)[A-Za-z_][A-Za-z0-9_]*$";
-const LABEL_KEY: &str = "^[A-Za-z0-9_./-]{1,64}$";
 const TENANT: &str = "^[a-z0-9][a-z0-9_-]{0,62}$";
 pub(super) const BASE64: &str =
     "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?$";
@@ -107,16 +104,6 @@ fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
         // In bytes, of which a character has up to four.
         ("CordonWanted/properties/why", json!({"maxLength": MAX_WHY_BYTES / 4, "pattern": NO_CONTROLS})),
         ("DrainWanted/properties/why", json!({"maxLength": MAX_WHY_BYTES / 4, "pattern": NO_CONTROLS})),
-        (
-            "RequiresBody/properties/labels",
-            json!({"maxProperties": MAX_REQUIRED_LABELS,
-            "propertyNames": {"pattern": LABEL_KEY},
-            "additionalProperties": {"maxLength": MAX_LABEL_VALUE_BYTES / 4, "pattern": NO_CONTROLS}}),
-        ),
-        (
-            "RequiresBody/properties/runner",
-            json!({"minLength": 1, "maxLength": MAX_NODE_NAME_BYTES / 4, "pattern": NO_CONTROLS}),
-        ),
         ("DrainWanted/properties/deadline_ms", json!({"maximum": MAX_DRAIN_MS})),
         ("TokenWanted/properties/expires_in_ms", json!({"minimum": 1, "maximum": MAX_TOKEN_MS})),
         ("BatchBody/properties/jobs", json!({"maxItems": MAX_BATCH_JOBS})),
