@@ -52,13 +52,14 @@ impl Requires {
         let strange = self.labels.iter().any(|(key, value)| !is_label(key, value)).then(|| {
             let text = format!(
                 "a label's key has 1 to {MAX_LABEL_KEY_BYTES} letters, digits or `-_./`, its value at most \
-                 {MAX_LABEL_VALUE_BYTES} bytes and no control characters"
+                 {MAX_LABEL_VALUE_BYTES} of them"
             );
             ("/labels", text)
         });
         let nobody = self.runner.as_ref().is_some_and(|name| !is_name(name)).then(|| {
-            let text =
-                format!("a runner is named by its name or its id, of 1 to {MAX_NODE_NAME_BYTES} bytes");
+            let text = format!(
+                "a runner is named by its name or its id: 1 to {MAX_NODE_NAME_BYTES} letters, digits or `-_.`"
+            );
             ("/runner", text)
         });
         many.into_iter().chain(strange).chain(nobody)
@@ -71,11 +72,12 @@ pub fn is_label(key: &str, value: &str) -> bool {
     (1..=MAX_LABEL_KEY_BYTES).contains(&key.len())
         && key.chars().all(fine)
         && value.len() <= MAX_LABEL_VALUE_BYTES
-        && !value.chars().any(char::is_control)
+        && value.chars().all(fine)
 }
 
 fn is_name(name: &str) -> bool {
-    (1..=MAX_NODE_NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control)
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    (1..=MAX_NODE_NAME_BYTES).contains(&name.len()) && name.chars().all(fine)
 }
 
 #[cfg(test)]
@@ -111,8 +113,10 @@ mod tests {
         let runner = Some(String::new());
         assert_eq!(found(Requires { labels: many, runner }), ["/labels", "/runner"]);
         assert_eq!(found(Requires { labels: labels(&[("a b", "")]), runner: None }), ["/labels"]);
+        assert_eq!(found(Requires { labels: labels(&[("a", "b c")]), runner: None }), ["/labels"]);
+        assert_eq!(found(Requires { runner: Some("b c".into()), ..Requires::default() }), ["/runner"]);
         assert_eq!(
-            found(Requires { labels: labels(&[("a.b/c", "d e")]), runner: Some("b1".into()) }),
+            found(Requires { labels: labels(&[("a.b/c", "d_e")]), runner: Some("b1".into()) }),
             [""; 0]
         );
     }

@@ -9,7 +9,7 @@ use callboard_actors::model::runner_spec::MAX_NODE_NAME_BYTES;
 use callboard_actors::model::{Isolation, ResourceLimits, Tier};
 use serde_json::{Value, json};
 
-use super::precise::{BASE64, NO_CONTROLS};
+use super::precise::BASE64;
 
 /// An absolute path that says one place, which is not the room's own.
 const MOUNT: &str = r"^/(?!(proc|sys|dev|etc|job)(/|$))(?!(tmp|usr|bin|sbin|lib|lib64|lib32|opt|run|var|var/tmp|var/lib)$)(?!\.{1,2}(/|$))[^/\u0000]+(/(?!\.{1,2}(/|$))[^/\u0000]+)*$";
@@ -47,7 +47,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("RequiresBody/properties/labels", labels()),
         (
             "RequiresBody/properties/runner",
-            json!({"minLength": 1, "maxLength": MAX_NODE_NAME_BYTES / 4, "pattern": NO_CONTROLS}),
+            json!({"minLength": 1, "maxLength": MAX_NODE_NAME_BYTES, "pattern": "^[A-Za-z0-9_.-]+$"}),
         ),
         ("SubmitBody", rooms_only()),
     ]
@@ -67,7 +67,7 @@ fn labels() -> Value {
     json!({
         "maxProperties": MAX_REQUIRED_LABELS,
         "propertyNames": {"minLength": 1, "maxLength": MAX_LABEL_KEY_BYTES, "pattern": "^[A-Za-z0-9_./-]+$"},
-        "additionalProperties": {"type": "string", "maxLength": MAX_LABEL_VALUE_BYTES / 4, "pattern": NO_CONTROLS}
+        "additionalProperties": {"type": "string", "maxLength": MAX_LABEL_VALUE_BYTES, "pattern": "^[A-Za-z0-9_./-]*$"}
     })
 }
 
