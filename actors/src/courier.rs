@@ -3,8 +3,12 @@
 
 use std::time::Duration;
 
+use awc::ClientResponse;
+use awc::error::PayloadError;
 use awc::http::StatusCode;
 use awc::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use bytes::Bytes;
+use futures_util::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -129,15 +133,8 @@ impl Courier {
         let bytes = serde_json::to_vec(body).map_err(|error| self.garbled(error))?;
         let request = self.client.post(format!("{}{path}", self.base)).timeout(patience);
         let request = self.shown(request).insert_header((CONTENT_TYPE, "application/json"));
-        let mut answer = request.send_body(bytes).await.map_err(|error| self.unreachable(error))?;
-        let rest = patience.saturating_sub(begun.elapsed());
-        let read = tokio::time::timeout(rest, answer.body().limit(MAX_NODE_BODY_BYTES)).await;
-        let body = read.map_err(|error| self.unreachable(error))?.map_err(|error| self.unreachable(error))?;
-        let status = answer.status();
-        if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| self.garbled(error));
-        }
-        Err(self.refused(status, &body))
+        let sent = request.send_body(bytes).await.map_err(|error| self.unreachable(error))?;
+        self.read(sent, patience.saturating_sub(begun.elapsed())).await
     }
 
     /// Asks for what is there.
@@ -146,13 +143,22 @@ impl Courier {
     /// [`CourierError`].
     pub async fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, CourierError> {
         let request = self.client.get(format!("{}{path}", self.base)).timeout(ANSWER_TIMEOUT);
-        let mut answer = self.shown(request).send().await.map_err(|error| self.unreachable(error))?;
-        let read = tokio::time::timeout(ANSWER_TIMEOUT, answer.body().limit(MAX_NODE_BODY_BYTES)).await;
+        let sent = self.shown(request).send().await.map_err(|error| self.unreachable(error))?;
+        self.read(sent, ANSWER_TIMEOUT).await
+    }
+
+    async fn read<A, S>(&self, mut answer: ClientResponse<S>, patience: Duration) -> Result<A, CourierError>
+    where
+        A: DeserializeOwned,
+        S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+    {
+        let read = tokio::time::timeout(patience, answer.body().limit(MAX_NODE_BODY_BYTES)).await;
         let body = read.map_err(|error| self.unreachable(error))?.map_err(|error| self.unreachable(error))?;
-        if answer.status().is_success() {
+        let status = answer.status();
+        if status.is_success() {
             return serde_json::from_slice(&body).map_err(|error| self.garbled(error));
         }
-        Err(self.refused(answer.status(), &body))
+        Err(self.refused(status, &body))
     }
 
     fn shown(&self, request: awc::ClientRequest) -> awc::ClientRequest {

@@ -25,7 +25,7 @@ use crate::model::meter::Meter;
 use crate::model::{AdmissionRules, HealthBoard, Limits, NodeId, RunnerSpec, StoreSummary};
 use crate::policy::placement::PlacementRule;
 use crate::protocol::platform::PlatformFacts;
-use crate::protocol::runner::{BeginReporting, Occupied, RegisterError, RegisterRunner};
+use crate::protocol::runner::{BeginReporting, Occupied, RegisterError, RegisterRunner, Tie};
 use crate::protocol::{DeathGuard, PlatformHandle, RunnerHandle};
 use crate::runner::{Runner, RunnerSetup};
 use crate::scheduler::Scheduler;
@@ -359,7 +359,7 @@ fn facts(
     PlatformFacts { limits, rules, store, isolation, rooms, job_uid, warnings }
 }
 
-/// The local node registers like any other.
+/// A Runner beside the Coordinator registers like any other node.
 async fn register(
     coordinator: &Addr<Coordinator>,
     runner: &Addr<Runner>,
@@ -370,14 +370,7 @@ async fn register(
     let register = RegisterRunner { handle: handle.clone(), spec: Arc::new(spec.clone()) };
     let registration = coordinator.send(register).await.map_err(|_| StartError::Died)??;
     let report = coordinator.clone().recipient();
-    let begin = BeginReporting {
-        registration,
-        report,
-        max_reports: u32::MAX,
-        heartbeat_ms,
-        is_far: false,
-        is_chosen: false,
-    };
+    let begin = BeginReporting { registration, report, heartbeat_ms, tie: Tie::Beside };
     Ok(runner.send(begin).await.map_err(|_| StartError::Died)??)
 }
 

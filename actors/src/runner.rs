@@ -94,7 +94,7 @@ impl Runner {
     fn on_command(&mut self, command: Command, ctx: &mut Context<Self>) -> Result<(), NodeError> {
         let now = self.now();
         let bond = self.bonds.of(command.cluster).ok_or(NodeError::Unavailable { maybe_applied: false })?;
-        let (is_far, term) = (bond.is_far, command.term);
+        let (is_far, term) = (bond.tie.is_far(), command.term);
         let effects = bond.link.on_command(now, command).map_err(NodeError::Refused)?;
         if is_far {
             self.see_term(term);

@@ -16,10 +16,10 @@ use crate::clock;
 use crate::courier::{Courier, CourierError, Pauses};
 use crate::link::ReportRefusal;
 use crate::model::RoomFacts;
-use crate::protocol::gateway::{Introduce, MAX_HOLD_MS};
+use crate::protocol::gateway::{MAX_HOLD_MS, Portrait};
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::orders::{Answer, Ask, Order};
-use crate::protocol::runner::{BeginReporting, Registration, RunnerReport};
+use crate::protocol::runner::{BeginReporting, Registration, RunnerReport, Tie};
 use crate::protocol::{DeathGuard, RunnerHandle};
 use crate::secret::Vault;
 use crate::wire::{self, AnswersBody, HelloBody, OrdersAnswer, OrdersBody, RegisteredBody};
@@ -39,7 +39,7 @@ const OCCUPIED_PAUSE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct NodeSide {
     /// What it says of itself.
-    pub introduction: Arc<dyn Introduce>,
+    pub portrait: Portrait,
     /// Its Runner.
     pub runner: RunnerHandle,
     /// Tells the Runner who it is to a coordinator.
@@ -175,15 +175,11 @@ impl Join {
                     told = String::new();
                     let begun = clock::moment();
                     *self.session.borrow_mut() = Some(session.clone());
-                    let (report, max_reports) = (self.report.clone(), 1);
-                    let heartbeat_ms = session.heartbeat_ms;
                     let begin = BeginReporting {
                         registration,
-                        report,
-                        max_reports,
-                        heartbeat_ms,
-                        is_far: true,
-                        is_chosen: true,
+                        report: self.report.clone(),
+                        heartbeat_ms: session.heartbeat_ms,
+                        tie: Tie::Joined,
                     };
                     match self.side.begin.send(begin).await {
                         Ok(Ok(())) => {}
@@ -226,7 +222,7 @@ impl Join {
 
     async fn register(&self) -> Result<Session, CourierError> {
         let courier = Courier::new(&self.target.url, self.target.token.clone());
-        let body = HelloBody::from(self.side.introduction.introduction());
+        let body = HelloBody::from(self.side.portrait.introduction());
         let registered: RegisteredBody = courier.post(wire::REGISTER, &body, Duration::ZERO).await?;
         let courier = match registered.token {
             Some(token) => courier.showing(Some(token)),

@@ -4,10 +4,10 @@ mod rooms;
 
 use serde::{Deserialize, Serialize};
 
-pub use rooms::{WirePolicy, WireRooms};
+pub use rooms::WireRooms;
 
 pub use crate::link::{Report, ReportRefusal, ReportReply};
-use crate::model::{Incarnation, NodeId, RunnerSpec};
+use crate::model::{Incarnation, NodeId, RoomPolicy, RunnerSpec};
 use crate::protocol::gateway::Introduction;
 use crate::protocol::orders::{Answer, Order};
 use crate::protocol::runner::Registration;
@@ -84,13 +84,13 @@ pub struct HelloBody {
     pub rooms: WireRooms,
     /// What its configuration grants.
     #[serde(default)]
-    pub policy: WirePolicy,
+    pub policy: RoomPolicy,
 }
 
 impl From<Introduction> for HelloBody {
     fn from(said: Introduction) -> Self {
         let Introduction { node, spec, rooms, policy } = said;
-        Self { protos: Protos::OWN, node, spec, rooms: rooms.into(), policy: policy.into() }
+        Self { protos: Protos::OWN, node, spec, rooms: rooms.into(), policy }
     }
 }
 
@@ -98,7 +98,12 @@ impl HelloBody {
     /// What the node says, within bounds.
     pub fn into_introduction(self) -> Introduction {
         let Self { node, spec, rooms, policy, .. } = self;
-        Introduction { node, spec: rooms::bounded(spec), rooms: rooms.into(), policy: policy.into() }
+        Introduction {
+            node,
+            spec: rooms::bounded(spec),
+            rooms: rooms.into(),
+            policy: rooms::bounded_policy(policy),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::figures::{Latencies, Paired};
 use super::machine::{self, Machine};
-use super::report::{Setting, line};
+use super::report::{Setting, line, machine_line, pair, setting_line};
 use super::throughput::{job, run_body};
 use super::{BenchError, BenchOptions, folder, load, start};
 use crate::cli::Client;
@@ -152,29 +152,15 @@ async fn throughput(here: &Client, there: &Client, options: &BenchOptions) -> Re
 impl fmt::Display for RemoteReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (machine, setting) = (&self.machine, &self.setting);
-        writeln!(
-            f,
-            "machine     {} cores, {}, database on {}",
-            machine.cores, machine.kernel, machine.file_system
-        )?;
-        writeln!(f, "setting     {}", setting.conditions())?;
-        if !setting.optimised {
-            writeln!(f, "            NOT OPTIMISED: use a release build for figures that mean something")?;
-        }
+        machine_line(f, machine)?;
+        setting_line(f, setting, &setting.conditions())?;
         writeln!(f, "\none `sh -c true` at a time, through the platform")?;
         let shown = |it: &Latencies| format!("p50 {:.2} ms, p99 {:.2} ms", it.p50_ms, it.p99_ms);
         line(f, "on the node itself", &shown(&self.local))?;
         line(f, "on a runner that joined", &shown(&self.remote))?;
         line(f, "added at p50", &format!("{:.2} ms", self.added_p50_ms))?;
-        write!(f, "throughput of `sh -c true`\n  ")?;
-        let rounds: Vec<String> = self.throughput.rounds.iter().map(|ratio| format!("{ratio:.2}")).collect();
-        write!(
-            f,
-            "local {:.0}/s, remote {:.0}/s, ratio {:.2} (rounds {})",
-            self.throughput.limit_per_s,
-            self.throughput.platform_per_s,
-            self.throughput.ratio,
-            rounds.join(" ")
-        )
+        writeln!(f, "throughput of `sh -c true`")?;
+        pair(f, "on the node itself", "on a runner that joined", &self.throughput)?;
+        write!(f, "the runner is a process of its own, over loopback")
     }
 }

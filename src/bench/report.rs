@@ -92,22 +92,10 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (machine, setting) = (&self.machine, &self.setting);
-        writeln!(
-            f,
-            "machine     {} cores, {}, database on {}",
-            machine.cores, machine.kernel, machine.file_system
-        )?;
+        machine_line(f, machine)?;
         writeln!(f, "            fdatasync of a page {}", Shown(&machine.fdatasync))?;
-        writeln!(
-            f,
-            "setting     {}, {} rounds of {} s",
-            setting.conditions(),
-            setting.rounds,
-            setting.span_s
-        )?;
-        if !setting.optimised {
-            writeln!(f, "            NOT OPTIMISED: use a release build for figures that mean something")?;
-        }
+        let rounds = format!("{}, {} rounds of {} s", setting.conditions(), setting.rounds, setting.span_s);
+        setting_line(f, setting, &rounds)?;
         writeln!(f)?;
         writeln!(f, "throughput of `sh -c true` ({})", setting.conditions())?;
         let limit = format!("spawn limit ({} threads)", machine.cores);
@@ -130,6 +118,20 @@ impl fmt::Display for Report {
         writeln!(f)?;
         write!(f, "{} records read back whole from the disk after a restart", self.verified)
     }
+}
+
+pub(super) fn machine_line(f: &mut fmt::Formatter<'_>, machine: &Machine) -> fmt::Result {
+    let Machine { cores, kernel, file_system, .. } = machine;
+    writeln!(f, "machine     {cores} cores, {kernel}, database on {file_system}")
+}
+
+/// The conditions in words, and what makes figures worth nothing.
+pub(super) fn setting_line(f: &mut fmt::Formatter<'_>, setting: &Setting, words: &str) -> fmt::Result {
+    writeln!(f, "setting     {words}")?;
+    if !setting.optimised {
+        writeln!(f, "            NOT OPTIMISED: use a release build for figures that mean something")?;
+    }
+    Ok(())
 }
 
 pub(super) fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &dyn fmt::Display) -> fmt::Result {

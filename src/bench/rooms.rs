@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::figures::{Latencies, Paired};
 use super::machine::{self, Machine};
-use super::report::{Setting, line, pair};
+use super::report::{Setting, line, machine_line, pair, setting_line};
 use super::throughput::{job_with, run_body};
 use super::{BenchError, BenchOptions, folder, load, start};
 use crate::cli::Client;
@@ -174,15 +174,8 @@ async fn throughput(node: &Embedded, options: &BenchOptions) -> Result<Paired, B
 impl fmt::Display for RoomsReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (machine, setting) = (&self.machine, &self.setting);
-        writeln!(
-            f,
-            "machine     {} cores, {}, database on {}",
-            machine.cores, machine.kernel, machine.file_system
-        )?;
-        writeln!(f, "setting     tier {}, {}", self.tier, setting.conditions())?;
-        if !setting.optimised {
-            writeln!(f, "            NOT OPTIMISED: use a release build for figures that mean something")?;
-        }
+        machine_line(f, machine)?;
+        setting_line(f, setting, &format!("tier {}, {}", self.tier, setting.conditions()))?;
         writeln!(f, "\none `sh -c true` at a time, through the platform")?;
         let shown = |it: &Latencies| format!("p50 {:.2} ms, p90 {:.2} ms", it.p50_ms, it.p90_ms);
         line(f, "plain process", &shown(&self.latency.plain))?;

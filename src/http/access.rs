@@ -52,16 +52,7 @@ pub struct Access {
     /// What the times of `peers` count from.
     begun: Moment,
     /// Tells the tokens of runners.
-    vouch: Option<Vouch>,
-}
-
-/// Whoever knows the tokens of runners.
-struct Vouch(Arc<dyn NodeTokens>);
-
-impl std::fmt::Debug for Vouch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Vouch")
-    }
+    nodes: Option<Arc<dyn NodeTokens>>,
 }
 
 /// A token in memory. What changes of it changes in place, for every request at once.
@@ -264,7 +255,7 @@ impl Access {
             ended: watch::Sender::new(()),
             peers: Peers::new(DEFAULT_FAILURES_PER_MINUTE),
             begun: clock::moment(),
-            vouch: None,
+            nodes: None,
         }
     }
 
@@ -278,7 +269,7 @@ impl Access {
     /// The same, which knows the tokens of this platform's runners.
     #[must_use]
     pub fn knowing_nodes(self, platform: &PlatformHandle) -> Self {
-        Self { vouch: Some(Vouch(Arc::clone(&platform.doors().gateway.tokens))), ..self }
+        Self { nodes: Some(Arc::clone(&platform.doors().gateway.tokens)), ..self }
     }
 
     /// The same with every token that the platform remembers.
@@ -323,7 +314,7 @@ impl Access {
         if self.file.is_some_and(|file| file.matches(shown)) {
             return Ok(Caller::operator());
         }
-        if let Some(node) = self.vouch.as_ref().and_then(|vouch| vouch.0.node_of(shown)) {
+        if let Some(node) = self.nodes.as_ref().and_then(|nodes| nodes.node_of(shown)) {
             return Ok(Caller::node(node));
         }
         let (id, secret) = token_parts(shown).ok_or(Stop::Unknown)?;

@@ -26,7 +26,7 @@ impl From<Occupied> for Problem {
 pub async fn hello(door: Visit, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let protos: Protos = body::json(&door, &request, payload, MAX_NODE_BODY_BYTES).await?;
     protos.common()?;
-    Ok(HttpResponse::Ok().json(HelloBody::from(port(&door)?.introduction.introduction())))
+    Ok(HttpResponse::Ok().json(HelloBody::from(port(&door)?.portrait.introduction())))
 }
 
 /// Takes what registering brought.
@@ -54,7 +54,7 @@ pub async fn watch(door: Visit, request: HttpRequest, payload: Payload) -> Resul
     let port = port(&door)?;
     let report =
         port.watch.send(WatchReports { registration, answer, hold_ms }).await.map_err(|_| gone())??;
-    let rooms = Some(port.introduction.introduction().rooms.into());
+    let rooms = Some(port.portrait.introduction().rooms.into());
     Ok(HttpResponse::Ok().json(WatchAnswer { report, rooms }))
 }
 

@@ -165,11 +165,7 @@ impl Coordinator {
 
     /// What the node that has a job in this state, or had it, says of itself.
     pub(super) fn runner_of(&self, state: &JobState) -> Option<Arc<RunnerSpec>> {
-        let node = match state {
-            JobState::Ended(outcome) => outcome.node,
-            state => state.lease().map(|lease| lease.node),
-        };
-        self.nodes.get(&node?).map(|node| Arc::clone(&node.spec))
+        self.nodes.get(&state.node()?).map(|node| Arc::clone(&node.spec))
     }
 
     /// The reason shown for a job that was accepted just now, before the Scheduler was asked.

@@ -8,8 +8,8 @@ use actix::{Actor, Addr};
 
 use super::{StartError, original};
 use crate::coordinator::Coordinator;
-use crate::model::{NodeId, Pulses, RoomBoard, RunnerSpec};
-use crate::protocol::gateway::{Introduce, Introduction, NodeDoors, NodeTokens};
+use crate::model::{NodeId, Pulses, RunnerSpec};
+use crate::protocol::gateway::{NodeDoors, NodeTokens, Portrait};
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::{DeathGuard, NodeGateway, NodePort, RunnerHandle};
 use crate::runner::Runner;
@@ -60,21 +60,6 @@ impl Peers {
         };
         let opened = tokio::task::spawn_blocking(move || ResultLog::open(&dir)).await;
         Ok(Some(opened.map_err(|_| StartError::Died)??))
-    }
-}
-
-/// What the local node says of itself.
-#[derive(Debug)]
-struct Local {
-    node: NodeId,
-    spec: RunnerSpec,
-    rooms: Arc<RoomBoard>,
-}
-
-impl Introduce for Local {
-    fn introduction(&self) -> Introduction {
-        let (rooms, policy) = (self.rooms.read(), self.rooms.policy().clone());
-        Introduction { node: self.node, spec: self.spec.clone(), rooms, policy }
     }
 }
 
@@ -152,13 +137,10 @@ impl Far {
                 }
             });
         }
-        let introduction: Arc<dyn Introduce> = Arc::new(Local {
-            node: local.handle.id,
-            spec: local.spec,
-            rooms: Arc::clone(&local.handle.rooms),
-        });
+        let rooms = Arc::clone(&local.handle.rooms);
+        let portrait = Portrait { node: local.handle.id, spec: local.spec, rooms };
         let side = NodeSide {
-            introduction: Arc::clone(&introduction),
+            portrait: portrait.clone(),
             runner: local.handle,
             begin: local.runner.clone().recipient(),
             vault: local.vault,
@@ -167,7 +149,7 @@ impl Far {
         let uplinks = peers.joins.into_iter().map(join).collect();
         let port = peers.is_dialled.then(|| Port::new(side.clone(), guard("port")).start());
         let door = port.as_ref().map(|port| NodePort {
-            introduction,
+            portrait,
             begin: port.clone().recipient(),
             orders: port.clone().recipient(),
             watch: port.clone().recipient(),

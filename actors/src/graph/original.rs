@@ -7,14 +7,13 @@ use actix::{Actor, Addr};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::ties;
+use super::{StartError, ties};
 use crate::coordinator::Coordinator;
 use crate::courier::Courier;
 use crate::exec::{BaseEnv, Executor};
 use crate::model::meter::Meter;
 use crate::model::{NodeId, RoomBoard, RoomFacts, RoomPolicy, RunnerKind, RunnerSpec};
 use crate::protocol::DeathGuard;
-use crate::protocol::runner::{BeginReporting, RegisterRunner};
 use crate::runner::{Runner, RunnerSetup};
 use crate::runner_proxy::original::OriginalExecutor;
 use crate::secret::Vault;
@@ -58,25 +57,12 @@ pub(super) async fn begin(
         ..RunnerSpec::default()
     };
     let handle = ties::runner_handle(node, &runner, rooms);
-    let registered = coordinator.send(RegisterRunner { handle, spec: Arc::new(spec) }).await;
-    let registration = match registered {
-        Ok(Ok(registration)) => registration,
-        Ok(Err(error)) => {
-            return log::error!(url = url.as_str(); "the original's runner is not used: {error}");
-        }
-        Err(_) => return,
-    };
-    let report = coordinator.clone().recipient();
-    let begin = BeginReporting {
-        registration,
-        report,
-        max_reports: u32::MAX,
-        heartbeat_ms,
-        is_far: false,
-        is_chosen: false,
-    };
-    // A Runner that is gone is not told of.
-    let _ = runner.send(begin).await;
+    match super::register(coordinator, &runner, &handle, &spec, heartbeat_ms).await {
+        Ok(()) => {}
+        // The coordinator has stopped.
+        Err(StartError::Died) => return,
+        Err(error) => return log::error!(url = url.as_str(); "the original's runner is not used: {error}"),
+    }
     log::warn!(
         url = url.as_str();
         "this is the original's runner: its jobs are not isolated, cannot be ended, and are lost with a connection"

@@ -5,12 +5,15 @@ mod wants;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 use super::isolation::{Confinement, Demands, Network, OF_FULL, OF_LITE, OF_ROOMS, RoomFacts, Tier};
 use super::mounts::AllowedMount;
 use super::spec::{Isolation, JobSpec};
 
 /// What a node's configuration says of isolation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RoomPolicy {
     /// What a job that asks for nothing has.
     pub default_isolation: Isolation,

@@ -113,10 +113,7 @@ impl JobView {
 
     /// The node that has it, or that it ended on.
     pub fn node(&self) -> Option<NodeId> {
-        match &self.record.state {
-            JobState::Ended(outcome) => outcome.node,
-            state => state.lease().map(|lease| lease.node),
-        }
+        self.record.state.node()
     }
 
     /// The word beside the status: why it ended, or why it waits.

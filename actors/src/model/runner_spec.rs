@@ -11,6 +11,9 @@ use super::id::NodeId;
 /// Longest name of a node, in bytes.
 pub const MAX_NODE_NAME_BYTES: usize = 64;
 
+/// Most labels of a node.
+pub const MAX_NODE_LABELS: usize = 64;
+
 /// How a node came to its coordinator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -102,6 +102,14 @@ impl JobState {
         }
     }
 
+    /// The node that holds the job, or that it ended on.
+    pub fn node(&self) -> Option<NodeId> {
+        match self {
+            Self::Ended(outcome) => outcome.node,
+            state => state.lease().map(|lease| lease.node),
+        }
+    }
+
     /// Whether the job is over.
     pub fn is_ended(&self) -> bool {
         matches!(self, Self::Ended(_))

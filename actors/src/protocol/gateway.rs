@@ -8,7 +8,7 @@ use actix::{Message, Recipient};
 use super::orders::{Answer, Order};
 use super::runner::{Occupied, RegisterError, Registration, RunnerReport};
 use crate::link::{Report, ReportRefusal, ReportReply};
-use crate::model::{Incarnation, NodeId, Pulses, RoomFacts, RoomPolicy, RunnerSpec};
+use crate::model::{Incarnation, NodeId, Pulses, RoomBoard, RoomFacts, RoomPolicy, RunnerSpec};
 
 /// Longest that a request for orders, or for a report, is held when there is nothing, in milliseconds: proxies between the
 /// two cut silent connections after half a minute.
@@ -27,6 +27,25 @@ pub struct Introduction {
     pub rooms: RoomFacts,
     /// What its configuration grants.
     pub policy: RoomPolicy,
+}
+
+/// What a node says of itself, as it is at any time: what its rooms are worth may change.
+#[derive(Clone, Debug)]
+pub struct Portrait {
+    /// Which node.
+    pub node: NodeId,
+    /// What it is.
+    pub spec: RunnerSpec,
+    /// Where it is written down what its rooms are worth.
+    pub rooms: Arc<RoomBoard>,
+}
+
+impl Portrait {
+    /// As it is now.
+    pub fn introduction(&self) -> Introduction {
+        let (rooms, policy) = (self.rooms.read(), self.rooms.policy().clone());
+        Introduction { node: self.node, spec: self.spec.clone(), rooms, policy }
+    }
 }
 
 /// http or Dialler → Reception. A node asks to be let in; a life of it that was there before is over. Answered with its
@@ -156,17 +175,11 @@ pub struct WatchReports {
 #[derive(Clone, Debug)]
 pub struct NodePort {
     /// What the node says of itself.
-    pub introduction: Arc<dyn Introduce>,
+    pub portrait: Portrait,
     /// Takes what registering brought.
     pub begin: Recipient<BeginLife>,
     /// Takes orders.
     pub orders: Recipient<GiveOrders>,
     /// Hands out reports.
     pub watch: Recipient<WatchReports>,
-}
-
-/// Says what a node is, as it is now.
-pub trait Introduce: std::fmt::Debug + Send + Sync {
-    /// What it says.
-    fn introduction(&self) -> Introduction;
 }

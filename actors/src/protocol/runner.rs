@@ -153,14 +153,33 @@ pub struct BeginReporting {
     pub registration: Registration,
     /// Takes the reports.
     pub report: Recipient<RunnerReport>,
-    /// Most reports without an answer at once, at least one.
-    pub max_reports: u32,
     /// Time between two reports without news, in milliseconds.
     pub heartbeat_ms: u64,
-    /// Whether the coordinator is on another machine: then results are kept on disk until it has them.
-    pub is_far: bool,
-    /// Whether the node itself has chosen the coordinator.
-    pub is_chosen: bool,
+    /// Where the coordinator is, and who began.
+    pub tie: Tie,
+}
+
+/// How a node is tied to a coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tie {
+    /// The coordinator is in the same process, whose records keep what is reported.
+    Beside,
+    /// The node has joined it.
+    Joined,
+    /// It has dialled the node.
+    Dialled,
+}
+
+impl Tie {
+    /// Whether the coordinator is elsewhere: then results are kept on disk until it has them.
+    pub fn is_far(self) -> bool {
+        self != Self::Beside
+    }
+
+    /// Most reports without an answer at once: on the way to another machine a later one might overtake.
+    pub fn max_reports(self) -> u32 {
+        if self.is_far() { 1 } else { u32::MAX }
+    }
 }
 
 /// A node that works for another coordinator elsewhere, which has not been told everything yet.

@@ -5,17 +5,15 @@ use actix::Recipient;
 
 use crate::link::{NodeEffect, NodeLink, ReportRefusal};
 use crate::model::{AttemptId, ClusterId, Incarnation};
-use crate::protocol::runner::{Occupied, RunnerReport};
+use crate::protocol::runner::{Occupied, RunnerReport, Tie};
 
 /// One coordinator's share of a node.
 pub(super) struct Bond {
     pub cluster: ClusterId,
     pub link: NodeLink,
     pub report: Recipient<RunnerReport>,
-    pub max_reports: u32,
     pub heartbeat_ms: u64,
-    /// Whether it is on another machine, so that results for it are kept here until it has them.
-    pub is_far: bool,
+    pub tie: Tie,
     /// Reports without an answer.
     pub in_flight: u32,
     pub retry: Retry,
@@ -69,7 +67,7 @@ impl Bond {
 
     /// Whether one more report may go out before those on their way are answered.
     pub fn may_report(&self) -> bool {
-        !self.retry.waits && self.in_flight < self.max_reports.max(1)
+        !self.retry.waits && self.in_flight < self.tie.max_reports()
     }
 }
 
@@ -87,9 +85,12 @@ impl Bonds {
     ///
     /// A coordinator that the node itself has chosen, at an address where another database was before, need not wait for
     /// results that only that one could take: they are set aside on the disk.
-    pub fn make_way(&mut self, cluster: ClusterId, is_chosen: bool) -> Result<(), Occupied> {
-        let other = |bond: &Bond| bond.is_far && bond.cluster != cluster;
-        let holds = |bond: &Bond| if is_chosen { bond.link.live_count() > 0 } else { !bond.link.is_empty() };
+    pub fn make_way(&mut self, cluster: ClusterId, tie: Tie) -> Result<(), Occupied> {
+        let other = |bond: &Bond| bond.tie.is_far() && bond.cluster != cluster;
+        let holds = |bond: &Bond| match tie {
+            Tie::Joined => bond.link.live_count() > 0,
+            Tie::Beside | Tie::Dialled => !bond.link.is_empty(),
+        };
         if let Some(busy) = self.0.iter().find(|bond| other(bond) && holds(bond)) {
             return Err(Occupied(busy.cluster));
         }

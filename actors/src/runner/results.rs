@@ -24,7 +24,7 @@ impl Runner {
         // What was given by the coordinator beside this Runner is kept in its records.
         let (far, near): (Vec<_>, Vec<_>) = results
             .into_iter()
-            .partition(|result| self.bonds.holder(result.attempt).is_some_and(|bond| bond.is_far));
+            .partition(|result| self.bonds.holder(result.attempt).is_some_and(|bond| bond.tie.is_far()));
         self.settle(now, near, ctx);
         let log = self.setup.results.as_ref().filter(|_| !far.is_empty());
         let Some(log) = log else {
@@ -83,13 +83,12 @@ impl Runner {
     }
 
     fn begin(&mut self, message: BeginReporting, found: Vec<AttemptResult>, ctx: &mut Context<Self>) {
-        let BeginReporting { registration, report, max_reports, heartbeat_ms, is_far, is_chosen: _ } =
-            message;
+        let BeginReporting { registration, report, heartbeat_ms, tie } = message;
         let Registration { cluster, incarnation, term } = registration;
         match self.bonds.of(cluster) {
             Some(bond) => {
                 bond.link.rejoin(incarnation, term);
-                (bond.report, bond.max_reports, bond.in_flight) = (report, max_reports, 0);
+                (bond.report, bond.tie, bond.in_flight) = (report, tie, 0);
                 bond.retry = Retry::default();
                 bond.heartbeat_ms = heartbeat_ms;
             }
@@ -101,9 +100,8 @@ impl Runner {
                     cluster,
                     link,
                     report,
-                    max_reports,
                     heartbeat_ms,
-                    is_far,
+                    tie,
                     in_flight: 0,
                     retry: Retry::default(),
                 });
@@ -120,12 +118,12 @@ impl Handler<BeginReporting> for Runner {
 
     fn handle(&mut self, message: BeginReporting, ctx: &mut Context<Self>) -> Self::Result {
         let registration = message.registration;
-        if message.is_far
-            && let Err(occupied) = self.bonds.make_way(registration.cluster, message.is_chosen)
+        if message.tie.is_far()
+            && let Err(occupied) = self.bonds.make_way(registration.cluster, message.tie)
         {
             return Box::pin(fut::ready(Err(occupied)));
         }
-        let Some(log) = self.setup.results.as_ref().filter(|_| message.is_far) else {
+        let Some(log) = self.setup.results.as_ref().filter(|_| message.tie.is_far()) else {
             self.begin(message, Vec::new(), ctx);
             return Box::pin(fut::ready(Ok(())));
         };

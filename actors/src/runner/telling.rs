@@ -38,7 +38,7 @@ impl Runner {
             match answer {
                 Ok(Ok(reply)) => {
                     bond.retry.reset();
-                    let (is_far, effects) = (bond.is_far, bond.link.on_reply(&reply));
+                    let (is_far, effects) = (bond.tie.is_far(), bond.link.on_reply(&reply));
                     runner.perform(effects, ctx);
                     if is_far {
                         runner.judged(&reply);

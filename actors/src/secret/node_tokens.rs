@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use subtle::ConstantTimeEq;
+
 use super::Vault;
 use crate::model::NodeId;
 
@@ -25,9 +27,7 @@ impl Vault {
         let rest = token.strip_prefix(PREFIX)?;
         let id = rest.get(..ID_DIGITS)?.parse().ok()?;
         let right = self.node_token(id)?;
-        let differing =
-            right.bytes().zip(token.bytes()).fold(0, |differing, (one, other)| differing | (one ^ other));
-        (right.len() == token.len() && differing == 0).then_some(id)
+        bool::from(right.as_bytes().ct_eq(token.as_bytes())).then_some(id)
     }
 }
 

@@ -16,10 +16,7 @@ use crate::protocol::DeathGuard;
 use crate::protocol::gateway::{BeginLife, GiveOrders, MAX_HOLD_MS, NodeRefusal, WatchReports};
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::orders::Answer;
-use crate::protocol::runner::{BeginReporting, Occupied, Registration, RunnerReport};
-
-/// Reports that may wait for one coordinator: the Runner makes the next only when the last one has its answer.
-const MAX_REPORTS: u32 = 1;
+use crate::protocol::runner::{BeginReporting, Occupied, Registration, RunnerReport, Tie};
 
 type ReportAnswer = Result<ReportReply, ReportRefusal>;
 
@@ -86,15 +83,8 @@ impl Handler<BeginLife> for Port {
         let heartbeat_ms = heartbeat_ms.max(MIN_HEARTBEAT_MS);
         // What was under way in the life before has no answer, and is told again in this one.
         self.told.insert(registration.cluster, Told::of(registration));
-        let (report, max_reports) = (ctx.address().recipient(), MAX_REPORTS);
-        let begin = BeginReporting {
-            registration,
-            report,
-            max_reports,
-            heartbeat_ms,
-            is_far: true,
-            is_chosen: false,
-        };
+        let report = ctx.address().recipient();
+        let begin = BeginReporting { registration, report, heartbeat_ms, tie: Tie::Dialled };
         let begun = self.side.begin.send(begin);
         Box::pin(begun.into_actor(self).map(move |begun, port, _| {
             // A Runner that is gone has no life to begin; the next request finds that out.

@@ -1,16 +1,14 @@
-//! What a node's rooms are worth and what it grants, as it crosses HTTP. Names that this build does not know are left
-//! out: a layer that cannot be asked for need not be known.
+//! What a node says of itself, as it crosses HTTP, and how much of it is believed. Names that this build does not know
+//! are left out: a layer that cannot be asked for need not be known.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::isolation::layer_names;
-use crate::model::runner_spec::MAX_NODE_NAME_BYTES;
-use crate::model::{AllowedMount, Isolation, Layer, LayerState, RoomFacts, RoomPolicy, RunnerSpec, Tier};
+use crate::model::runner_spec::{MAX_NODE_LABELS, MAX_NODE_NAME_BYTES};
+use crate::model::{Layer, LayerState, RoomFacts, RoomPolicy, RunnerSpec, Tier};
 
 /// Most lines of a kind that are believed of a node.
 const MAX_LINES: usize = 64;
-/// Most labels that are believed of a node.
-pub const MAX_NODE_LABELS: usize = 64;
 /// Longest line that is believed, in bytes.
 const MAX_LINE_BYTES: usize = 1024;
 
@@ -72,34 +70,6 @@ impl From<WireRooms> for RoomFacts {
     }
 }
 
-/// [`RoomPolicy`] on its way.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WirePolicy {
-    #[serde(default)]
-    default_isolation: Isolation,
-    #[serde(default)]
-    min_isolation: Tier,
-    #[serde(default)]
-    allow_host_network: bool,
-    #[serde(default)]
-    allow_mounts: Vec<AllowedMount>,
-}
-
-impl From<RoomPolicy> for WirePolicy {
-    fn from(policy: RoomPolicy) -> Self {
-        let RoomPolicy { default_isolation, min_isolation, allow_host_network, allow_mounts } = policy;
-        Self { default_isolation, min_isolation, allow_host_network, allow_mounts }
-    }
-}
-
-impl From<WirePolicy> for RoomPolicy {
-    fn from(policy: WirePolicy) -> Self {
-        let WirePolicy { default_isolation, min_isolation, allow_host_network, mut allow_mounts } = policy;
-        allow_mounts.truncate(MAX_LINES);
-        Self { default_isolation, min_isolation, allow_host_network, allow_mounts }
-    }
-}
-
 /// What is believed of a node's own words: bounded, and without what would break a line.
 pub(super) fn bounded(spec: RunnerSpec) -> RunnerSpec {
     let short = |text: String, bytes: usize| -> String {
@@ -124,6 +94,12 @@ pub(super) fn bounded(spec: RunnerSpec) -> RunnerSpec {
         address: spec.address.map(|address| short(address, MAX_LINE_BYTES)),
         ..spec
     }
+}
+
+/// What is believed of what a node grants.
+pub(super) fn bounded_policy(mut policy: RoomPolicy) -> RoomPolicy {
+    policy.allow_mounts.truncate(MAX_LINES);
+    policy
 }
 
 fn line(text: String) -> String {

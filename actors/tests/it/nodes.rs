@@ -13,16 +13,16 @@ async fn a_job_runs_where_its_labels_say_and_waits_where_there_is_no_such_node()
     let mut site = Site::start();
     let (gpu, other) = (site.add(1, Some("gpu"), ends_at_once).await, site.add(8, None, ends_at_once).await);
     let ended = site.run(requiring(&[("kind", "gpu")], None)).await;
-    assert_eq!((ended.status(), rig::node_of(&ended)), (Status::Completed, Some(gpu)));
+    assert_eq!((ended.status(), ended.node()), (Status::Completed, Some(gpu)));
     let by_name = site.run(requiring(&[], Some("node-1"))).await;
-    assert_eq!(rig::node_of(&by_name), Some(other));
+    assert_eq!(by_name.node(), Some(other));
 
     let nobody = site.submit(requiring(&[("kind", "quantum")], None)).await;
     assert_eq!(site.run(JobSpec::shell("true")).await.status(), Status::Completed, "it holds up no other");
     let waits = site.look(nobody).await;
     assert_eq!((waits.status(), waits.waiting), (Status::Pending, Some(WaitReason::NoCapableRunner)));
     let quantum = site.add(1, Some("quantum"), ends_at_once).await;
-    assert_eq!(rig::node_of(&site.ended(nobody).await), Some(quantum));
+    assert_eq!(site.ended(nobody).await.node(), Some(quantum));
 }
 
 #[actix::test]
@@ -36,7 +36,7 @@ async fn what_a_waiting_job_requires_is_known_after_a_restart_too() {
     assert_eq!(site.ended(plain).await.status(), Status::Completed);
     assert_eq!(site.look(waiting).await.status(), Status::Pending);
     let gpu = site.add(1, Some("gpu"), ends_at_once).await;
-    assert_eq!(rig::node_of(&site.ended(waiting).await), Some(gpu));
+    assert_eq!(site.ended(waiting).await.node(), Some(gpu));
 }
 
 #[actix::test]
@@ -64,7 +64,7 @@ async fn where_attempts_were_lost_is_known_after_a_restart_too() {
     let two = [site.add(1, None, first_lost()).await, site.add(1, None, first_lost()).await];
     let job = site.submit(JobSpec { grace_ms: 0, ..JobSpec::shell("sleep inf") }).await;
     site.until_running(job).await;
-    let holder = rig::node_of(&site.look(job).await).expect("it runs");
+    let holder = site.look(job).await.node().expect("it runs");
     let mut site = site.restart().await;
     site.come_back(usize::from(holder == two[1]), |_| None).await;
     site.until_running(job).await;

@@ -15,7 +15,7 @@ use callboard_actors::model::meter::Meter;
 use callboard_actors::model::{
     AttemptEnd, AttemptId, ClusterId, Epoch, Exit, HealthBoard, Incarnation, JobId, JobSpec, NodeId, Term,
 };
-use callboard_actors::protocol::runner::{AssignAttempts, BeginReporting, Registration, RunnerReport};
+use callboard_actors::protocol::runner::{AssignAttempts, BeginReporting, Registration, RunnerReport, Tie};
 use callboard_actors::protocol::{DeathGuard, NodeError};
 use callboard_actors::runner::{Runner, RunnerSetup};
 use callboard_actors::secret::{KeySource, Vault};
@@ -85,14 +85,7 @@ impl Life {
         let registration = Registration { cluster, incarnation: self.incarnation, term: Term(term) };
         self.cluster = cluster;
         let report = self.report.clone();
-        let begin = BeginReporting {
-            registration,
-            report,
-            max_reports: 1,
-            heartbeat_ms: 50,
-            is_far: true,
-            is_chosen: false,
-        };
+        let begin = BeginReporting { registration, report, heartbeat_ms: 50, tie: Tie::Dialled };
         self.runner.send(begin).await.expect("it lives").expect("it works for nobody else");
         self
     }
@@ -222,14 +215,7 @@ async fn a_node_goes_to_another_cluster_only_when_its_own_has_been_told_everythi
     life.heard(|reports| (told(reports).len() == 1).then_some(())).await;
     let registration = Registration { cluster: OTHER, incarnation: Incarnation(1), term: Term(1) };
     let report = life.report.clone();
-    let begin = BeginReporting {
-        registration,
-        report,
-        max_reports: 1,
-        heartbeat_ms: 50,
-        is_far: true,
-        is_chosen: false,
-    };
+    let begin = BeginReporting { registration, report, heartbeat_ms: 50, tie: Tie::Dialled };
     let refused = life.runner.send(begin).await.expect("it lives");
     assert_eq!(
         refused,

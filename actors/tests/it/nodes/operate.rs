@@ -3,7 +3,7 @@
 use callboard_actors::model::{AttemptEnd, JobSpec, RunnerKind, Status};
 use callboard_actors::protocol::operate::{ChangeRunnerError, RunnerChange};
 
-use super::rig::{Site, ends_at_once, node_of, until};
+use super::rig::{Site, ends_at_once, until};
 
 fn cordon(why: &str) -> RunnerChange {
     RunnerChange::Cordon { why: why.into() }
@@ -23,11 +23,11 @@ async fn a_cordoned_node_is_given_nothing_until_it_is_resumed() {
         Some(("operator", "its disk is slow"))
     );
     for _ in 0..4 {
-        assert_eq!(node_of(&site.run(JobSpec::shell("true")).await), Some(second));
+        assert_eq!(site.run(JobSpec::shell("true")).await.node(), Some(second));
     }
     site.change(first, RunnerChange::Resume).await.expect("it is known");
     site.change(second, cordon("")).await.expect("it is known");
-    assert_eq!(node_of(&site.run(JobSpec::shell("true")).await), Some(first));
+    assert_eq!(site.run(JobSpec::shell("true")).await.node(), Some(first));
     assert_eq!(site.change(first, cordon("two\nlines")).await, Err(ChangeRunnerError::Why));
 }
 
@@ -44,7 +44,7 @@ async fn a_cordon_outlives_the_node_and_the_coordinator() {
     let job = site.submit(JobSpec::shell("true")).await;
     assert_eq!(site.look(job).await.status(), Status::Pending);
     site.change(node, RunnerChange::Resume).await.expect("it is known");
-    assert_eq!(node_of(&site.ended(job).await), Some(node));
+    assert_eq!(site.ended(job).await.node(), Some(node));
 }
 
 #[actix::test]
@@ -56,11 +56,11 @@ async fn a_drain_waits_for_what_runs_until_its_deadline_and_then_moves_it_withou
     let second = site.add(1, None, ends_at_once).await;
     site.change(first, drain(None)).await.expect("it is known");
     assert_eq!(site.eligibility(first).await, "draining");
-    assert_eq!(node_of(&site.run(JobSpec::shell("true")).await), Some(second));
+    assert_eq!(site.run(JobSpec::shell("true")).await.node(), Some(second));
     assert_eq!(site.look(job).await.status(), Status::Running, "it goes on for as long as it likes");
     site.change(first, drain(Some(0))).await.expect("it is known");
     let ended = site.ended(job).await;
-    assert_eq!((ended.status(), node_of(&ended)), (Status::Completed, Some(second)), "{ended:?}");
+    assert_eq!((ended.status(), ended.node()), (Status::Completed, Some(second)), "{ended:?}");
     let fates: Vec<_> = ended.record.attempts.iter().map(|attempt| (&*attempt.fate, attempt.node)).collect();
     assert_eq!(fates, [("drained", first)], "and not one lost, of which there may be none");
     assert_eq!(site.runner(first).await.map(|runner| runner.taken), Some(0));
@@ -95,7 +95,7 @@ async fn a_node_that_fails_where_others_do_not_is_cordoned_and_never_the_last_on
     let (bad, good) = (site.add(1, None, lost()).await, site.add(1, None, ends_at_once).await);
     for _ in 0..12 {
         let ended = site.run(JobSpec::shell("true")).await;
-        assert_eq!((ended.status(), node_of(&ended)), (Status::Completed, Some(good)));
+        assert_eq!((ended.status(), ended.node()), (Status::Completed, Some(good)));
     }
     let eligibility = site.runner(bad).await.expect("it is known").eligibility;
     let cordon = eligibility.cordon().expect("the breaker has tripped");

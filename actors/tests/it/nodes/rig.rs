@@ -10,14 +10,14 @@ use callboard_actors::exec::{BaseEnv, ExecJob, NoopExecutor};
 use callboard_actors::link::LivenessTimers;
 use callboard_actors::model::meter::Meter;
 use callboard_actors::model::{
-    AttemptEnd, Eligibility, Exit, HealthBoard, JobId, JobSpec, JobState, JobView, Limits, NodeId, Requires,
+    AttemptEnd, Eligibility, Exit, HealthBoard, JobId, JobSpec, JobView, Limits, NodeId, Requires,
     RunnerKind, RunnerSpec, Status,
 };
 use callboard_actors::protocol::jobs::{AwaitJob, GetJob, SubmitJobs};
 use callboard_actors::protocol::metrics::{QueueMeasured, Shutdown};
 use callboard_actors::protocol::notices::{JobChanged, RunnerChanged};
 use callboard_actors::protocol::operate::{ChangeRunner, ChangeRunnerError, RunnerChange};
-use callboard_actors::protocol::runner::{BeginReporting, RegisterRunner};
+use callboard_actors::protocol::runner::{BeginReporting, RegisterRunner, Tie};
 use callboard_actors::protocol::scheduling::ListRunners;
 use callboard_actors::protocol::{DeathGuard, RunnerHandle, RunnerSummary};
 use callboard_actors::runner::{Runner, RunnerSetup};
@@ -38,14 +38,6 @@ pub fn ends_at_once(_: &ExecJob) -> Option<AttemptEnd> {
 pub fn requiring(labels: &[(&str, &str)], runner: Option<&str>) -> JobSpec {
     let labels = labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
     JobSpec { requires: Requires { labels, runner: runner.map(Into::into) }, ..JobSpec::shell("true") }
-}
-
-/// The node that a job ended on.
-pub fn node_of(view: &JobView) -> Option<NodeId> {
-    match &view.record.state {
-        JobState::Ended(outcome) => outcome.node,
-        state => state.lease().map(|lease| lease.node),
-    }
 }
 
 pub struct Site {
@@ -176,14 +168,7 @@ impl Site {
         let register = RegisterRunner { handle, spec: Arc::new(spec) };
         let registration = self.coordinator.send(register).await.expect(SAID).expect("it registers");
         let report = self.coordinator.clone().recipient();
-        let begin = BeginReporting {
-            registration,
-            report,
-            max_reports: 1,
-            heartbeat_ms: 100,
-            is_far: false,
-            is_chosen: false,
-        };
+        let begin = BeginReporting { registration, report, heartbeat_ms: 100, tie: Tie::Beside };
         runner.send(begin).await.expect(SAID).expect("it works for nobody else");
         until(|| async {
             self.runner(node).await.is_some_and(|it| it.incarnation == registration.incarnation)
