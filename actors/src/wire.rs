@@ -191,7 +191,7 @@ pub struct WatchBody {
 pub struct WatchAnswer {
     /// A report, when there is one.
     pub report: Option<Report>,
-    /// What the node's rooms are worth.
+    /// What the node's rooms are worth, when that has changed.
     #[serde(default)]
     pub rooms: Option<WireRooms>,
 }

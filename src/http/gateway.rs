@@ -6,7 +6,7 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use callboard_actors::clock;
 use callboard_actors::model::{NodeId, RunnerKind, RunnerSpec};
 use callboard_actors::protocol::gateway::{
-    AdmitNode, AnswerOrders, Introduction, NodeGateway, NodeRefusal, TakeOrders,
+    AdmitNode, AnswerOrders, Introduction, NodeGateway, NodeRefusal, NoteRooms, TakeOrders,
 };
 use callboard_actors::protocol::runner::{RegisterError, RunnerReport};
 use callboard_actors::wire::{
@@ -92,7 +92,11 @@ pub async fn orders(door: Visit, request: HttpRequest, payload: Payload) -> Resu
     if !answers.is_empty() {
         gateway.answers.send(AnswerOrders { node, incarnation, answers }).await.map_err(|_| gone())??;
     }
-    let take = TakeOrders { node, incarnation, seen, hold_ms, rooms: rooms.map(Into::into) };
+    if let Some(rooms) = rooms {
+        let note = NoteRooms { node, incarnation, rooms: rooms.into() };
+        gateway.rooms.send(note).await.map_err(|_| gone())??;
+    }
+    let take = TakeOrders { node, incarnation, seen, hold_ms };
     let taken = tokio::select! {
         taken = gateway.orders.send(take) => taken.map_err(|_| gone())?,
         () = door.platform.stopping() => Err(NodeRefusal::Stopping),

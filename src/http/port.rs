@@ -4,7 +4,7 @@
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use callboard_actors::protocol::NodePort;
-use callboard_actors::protocol::gateway::{BeginLife, GiveOrders, WatchReports};
+use callboard_actors::protocol::gateway::{BeginLife, GiveOrders, WatchReports, Watched};
 use callboard_actors::protocol::runner::Occupied;
 use callboard_actors::wire::{
     GiveAnswer, GiveBody, HelloBody, MAX_NODE_BODY_BYTES, Protos, RegisteredBody, WatchAnswer, WatchBody,
@@ -52,10 +52,9 @@ pub async fn watch(door: Visit, request: HttpRequest, payload: Payload) -> Resul
     let watched: WatchBody = body::json(&door, &request, payload, MAX_NODE_BODY_BYTES).await?;
     let WatchBody { registration, answer, hold_ms } = watched;
     let port = port(&door)?;
-    let report =
+    let Watched { report, rooms } =
         port.watch.send(WatchReports { registration, answer, hold_ms }).await.map_err(|_| gone())??;
-    let rooms = Some(port.portrait.introduction().rooms.into());
-    Ok(HttpResponse::Ok().json(WatchAnswer { report, rooms }))
+    Ok(HttpResponse::Ok().json(WatchAnswer { report, rooms: rooms.map(Into::into) }))
 }
 
 fn port(door: &Door) -> Result<&NodePort, Problem> {

@@ -254,15 +254,29 @@ fn a_runner_that_is_back_before_it_was_missed_has_its_jobs_run_again() {
 #[test]
 fn many_heavy_jobs_reach_a_far_runner_and_heavy_results_come_back() {
     let folder = tempfile::tempdir().unwrap();
-    let coordinator = coordinator(folder.path()).unready().start();
+    let port = free_port();
+    let launch = || coordinator(folder.path()).on_port(port).unready();
+    let mut coordinator = launch().start();
     let node = runner(folder.path(), "a").slots(72).variable("CALLBOARD_OUTPUT_INLINE", "1MiB");
-    let _node = node.variable("CALLBOARD_JOIN", &url(coordinator.port)).start();
+    let _node = node.variable("CALLBOARD_JOIN", &url(port)).start();
     until_ready(&coordinator);
+    coordinator.ask("POST", "/v1/queue/pause", None).unwrap();
     // Escaped, each of these takes six times its size on the way: all of them at once would fit into no body.
     let heavy = "\u{1}".repeat(170_000);
-    let command = "head -c 300000 /dev/zero | tr '\\0' '\\377'";
+    let (begun, go) = (folder.path().join("begun"), folder.path().join("go"));
+    let output = "head -c 300000 /dev/zero | tr '\\0' '\\377'";
+    let wait = format!("until test -e {}; do sleep 0.1; done", go.display());
+    let command = format!("echo >> {}; {wait}; {output}", begun.display());
     let body = json!({ "command": command, "stdin": { "text": heavy } });
     let ids: Vec<String> = (0..72).map(|_| submit(&coordinator, &body)).collect();
+    coordinator.ask("POST", "/v1/queue/resume", None).unwrap();
+    // They are ordered at once, and while nobody asks for their results these gather too.
+    let has_begun = || std::fs::read_to_string(&begun).unwrap_or_default().lines().count();
+    until("not all have begun", || has_begun() == 72);
+    coordinator.kill();
+    std::fs::write(&go, "").unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    let coordinator = launch().start();
     for id in ids {
         let job = coordinator.until(&id, "completed");
         assert_eq!(job["stdout"]["total_bytes"], 300_000, "{id}");
@@ -308,4 +322,23 @@ fn a_runner_serves_execute_beside_its_coordinator() {
     assert_eq!((answer.status, &answer.json()["stdout"]), (200, &json!("beside\n")), "{}", answer.body);
     let id = coordinator.submit("echo both");
     coordinator.until(&id, "completed");
+}
+
+#[test]
+fn a_dialled_runner_says_what_its_rooms_are_worth_once_in_each_life() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = runner(folder.path(), "a").start();
+    let post = |path: &str, body: &Value| {
+        let (status, answer) = node.ask("POST", &format!("/v1/node/{path}"), Some(body)).expect("it answers");
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    };
+    let cluster = post("hello", &json!({ "min": 1, "max": 1 }))["node"].clone();
+    for life in [1, 2] {
+        let registration = json!({ "cluster": cluster, "incarnation": life, "term": 1 });
+        post("begin", &json!({ "proto": 1, "registration": registration, "heartbeat_ms": 1000 }));
+        let watch = || post("watch", &json!({ "registration": registration, "hold_ms": 0 }))["rooms"].clone();
+        assert!(watch().is_object(), "in life {life}");
+        assert_eq!([watch(), watch()], [Value::Null, Value::Null], "in life {life}");
+    }
 }

@@ -111,6 +111,7 @@ impl Far {
         let gateway = NodeGateway {
             admit: reception.clone().recipient(),
             orders: reception.clone().recipient(),
+            rooms: reception.clone().recipient(),
             answers: reception.clone().recipient(),
             report: coordinator.clone().recipient(),
             pulses,
@@ -125,6 +126,7 @@ impl Far {
                 heartbeat_ms: local.heartbeat_ms,
                 admit: gateway.admit.clone(),
                 orders: gateway.orders.clone(),
+                rooms: gateway.rooms.clone(),
                 answers: gateway.answers.clone(),
                 report: gateway.report.clone(),
                 pulses: Arc::clone(&gateway.pulses),

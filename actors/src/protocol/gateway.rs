@@ -84,8 +84,18 @@ pub struct TakeOrders {
     pub seen: u64,
     /// How long to wait for one, in milliseconds; at most [`MAX_HOLD_MS`].
     pub hold_ms: u64,
-    /// What its rooms are worth, when that has changed.
-    pub rooms: Option<RoomFacts>,
+}
+
+/// http or Dialler → Reception. What the rooms of a node are worth now.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), NodeRefusal>")]
+pub struct NoteRooms {
+    /// Which node.
+    pub node: NodeId,
+    /// In which life.
+    pub incarnation: Incarnation,
+    /// What they are worth.
+    pub rooms: RoomFacts,
 }
 
 /// http or Dialler → Reception. What a node answers to orders.
@@ -107,6 +117,8 @@ pub struct NodeGateway {
     pub admit: Recipient<AdmitNode>,
     /// Hands out orders.
     pub orders: Recipient<TakeOrders>,
+    /// Writes down what rooms are worth.
+    pub rooms: Recipient<NoteRooms>,
     /// Takes answers.
     pub answers: Recipient<AnswerOrders>,
     /// Takes reports.
@@ -159,9 +171,9 @@ pub struct GiveOrders {
 }
 
 /// http → Port. The answer to the last report, if it had one, and the wish for the next. Held for a while when the node
-/// has nothing to report: then the answer is none.
+/// has nothing to report: then it brings none.
 #[derive(Clone, Debug, Message)]
-#[rtype(result = "Result<Option<Report>, NodeRefusal>")]
+#[rtype(result = "Result<Watched, NodeRefusal>")]
 pub struct WatchReports {
     /// What the coordinator was told at the registration.
     pub registration: Registration,
@@ -169,6 +181,15 @@ pub struct WatchReports {
     pub answer: Option<Result<ReportReply, ReportRefusal>>,
     /// How long to wait for a report, in milliseconds; at most [`MAX_HOLD_MS`].
     pub hold_ms: u64,
+}
+
+/// What a watch brings.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// A report, when there is one.
+    pub report: Option<Report>,
+    /// What the node's rooms are worth, when the coordinator was not told so yet.
+    pub rooms: Option<RoomFacts>,
 }
 
 /// The door of a node for coordinators that dial it.

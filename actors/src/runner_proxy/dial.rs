@@ -12,7 +12,9 @@ use crate::clock;
 use crate::courier::{Courier, CourierError, Pauses};
 use crate::link::{ReportRefusal, ReportReply};
 use crate::model::{NodeId, Pulses, RunnerKind, RunnerSpec};
-use crate::protocol::gateway::{AdmitNode, AnswerOrders, Introduction, MAX_HOLD_MS, NodeRefusal, TakeOrders};
+use crate::protocol::gateway::{
+    AdmitNode, AnswerOrders, Introduction, MAX_HOLD_MS, NodeRefusal, NoteRooms, TakeOrders,
+};
 use crate::protocol::orders::{Ask, Order};
 use crate::protocol::runner::{RegisterError, Registration, RunnerReport};
 use crate::wire::{
@@ -32,6 +34,8 @@ pub struct Dial {
     pub admit: Recipient<AdmitNode>,
     /// Has orders for it.
     pub orders: Recipient<TakeOrders>,
+    /// Writes down what its rooms are worth.
+    pub rooms: Recipient<NoteRooms>,
     /// Takes what it answers.
     pub answers: Recipient<AnswerOrders>,
     /// Takes what it reports.
@@ -126,7 +130,7 @@ impl Talk<'_> {
         let (node, incarnation) = (self.node, self.registration.incarnation);
         let mut seen = 0;
         loop {
-            let take = TakeOrders { node, incarnation, seen, hold_ms: MAX_HOLD_MS, rooms: None };
+            let take = TakeOrders { node, incarnation, seen, hold_ms: MAX_HOLD_MS };
             let orders = self.dial.orders.send(take).await.map_err(|_| Broken::Gone)??;
             seen = orders.last().map_or(seen, |order| order.no);
             let is_command = |order: &Order| matches!(order.ask, Ask::Command { .. });
@@ -162,9 +166,8 @@ impl Talk<'_> {
             self.dial.pulses.beat(self.node, clock::uptime_ms());
             if let Some(rooms) = watched.rooms {
                 let (node, incarnation) = (self.node, registration.incarnation);
-                let rooms = Some(rooms.into());
-                let take = TakeOrders { node, incarnation, seen: u64::MAX, hold_ms: 0, rooms };
-                self.dial.orders.send(take).await.map_err(|_| Broken::Gone)??;
+                let note = NoteRooms { node, incarnation, rooms: rooms.into() };
+                self.dial.rooms.send(note).await.map_err(|_| Broken::Gone)??;
             }
             if let Some(report) = watched.report {
                 // A node speaks for itself only.

@@ -11,7 +11,9 @@ use actix::{
 use super::{Retire, RunnerProxy, TakeAnswers};
 use crate::clock;
 use crate::model::{Incarnation, NodeId, Pulse, Pulses, RoomBoard, RunnerSpec};
-use crate::protocol::gateway::{AdmitNode, AnswerOrders, MAX_HOLD_MS, MAX_NODES, NodeRefusal, TakeOrders};
+use crate::protocol::gateway::{
+    AdmitNode, AnswerOrders, MAX_HOLD_MS, MAX_NODES, NodeRefusal, NoteRooms, TakeOrders,
+};
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::orders::Order;
 use crate::protocol::runner::{RegisterError, RegisterRunner, Registration};
@@ -153,12 +155,18 @@ impl Handler<TakeOrders> for Reception {
             Ok(life) => life,
             Err(refusal) => return Box::pin(async move { Err(refusal) }),
         };
-        if let Some(rooms) = message.rooms.take() {
-            life.board.write(rooms);
-        }
         message.hold_ms = message.hold_ms.min(MAX_HOLD_MS);
         let orders = life.orders.send(message);
         Box::pin(async { orders.await.unwrap_or(Err(NodeRefusal::Superseded)) })
+    }
+}
+
+impl Handler<NoteRooms> for Reception {
+    type Result = Result<(), NodeRefusal>;
+
+    fn handle(&mut self, message: NoteRooms, _: &mut Context<Self>) -> Self::Result {
+        self.life(message.node, message.incarnation)?.board.write(message.rooms);
+        Ok(())
     }
 }
 

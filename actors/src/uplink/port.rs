@@ -5,15 +5,15 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, ResponseFuture, WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, ResponseFuture, WrapFuture, fut,
 };
 use tokio::sync::oneshot;
 
 use super::{MIN_HEARTBEAT_MS, NodeSide, perform};
 use crate::link::{Report, ReportRefusal, ReportReply};
-use crate::model::ClusterId;
+use crate::model::{ClusterId, RoomFacts};
 use crate::protocol::DeathGuard;
-use crate::protocol::gateway::{BeginLife, GiveOrders, MAX_HOLD_MS, NodeRefusal, WatchReports};
+use crate::protocol::gateway::{BeginLife, GiveOrders, MAX_HOLD_MS, NodeRefusal, WatchReports, Watched};
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::orders::Answer;
 use crate::protocol::runner::{BeginReporting, Occupied, Registration, RunnerReport, Tie};
@@ -27,11 +27,13 @@ struct Told {
     /// Whom the answer to the report that was handed out is for.
     out: Option<oneshot::Sender<ReportAnswer>>,
     held: Option<(u64, oneshot::Sender<Option<Report>>)>,
+    /// What it was last told that rooms are worth. An answer that is lost on its way ends the life that it was told in.
+    rooms: Option<RoomFacts>,
 }
 
 impl Told {
     fn of(registration: Registration) -> Self {
-        Self { registration, waiting: VecDeque::new(), out: None, held: None }
+        Self { registration, waiting: VecDeque::new(), out: None, held: None, rooms: None }
     }
 
     fn take(&mut self) -> Option<Report> {
@@ -60,6 +62,13 @@ impl Port {
     /// One that no coordinator has dialled yet.
     pub fn new(side: NodeSide, guard: DeathGuard) -> Self {
         Self { side, told: HashMap::new(), holds: 0, stopping: false, guard }
+    }
+
+    /// What a coordinator was not told yet of the rooms; from now on it was.
+    fn room_news(&mut self, registration: Registration) -> Option<RoomFacts> {
+        let rooms = self.side.portrait.rooms.read();
+        let told = self.told(registration).ok()?;
+        (told.rooms.as_ref() != Some(&rooms)).then(|| told.rooms.insert(rooms).clone())
     }
 
     fn told(&mut self, registration: Registration) -> Result<&mut Told, NodeRefusal> {
@@ -140,7 +149,7 @@ impl Handler<RunnerReport> for Port {
 }
 
 impl Handler<WatchReports> for Port {
-    type Result = ResponseFuture<Result<Option<Report>, NodeRefusal>>;
+    type Result = ResponseActFuture<Self, Result<Watched, NodeRefusal>>;
 
     fn handle(&mut self, message: WatchReports, ctx: &mut Context<Self>) -> Self::Result {
         let WatchReports { registration, answer, hold_ms } = message;
@@ -148,14 +157,15 @@ impl Handler<WatchReports> for Port {
         let number = self.holds;
         let told = match self.told(registration) {
             Ok(told) => told,
-            Err(refusal) => return Box::pin(async move { Err(refusal) }),
+            Err(refusal) => return Box::pin(fut::err(refusal)),
         };
         if let Some(sender) = told.out.take() {
             // Without an answer the last report, or its answer, was lost on its way.
             let _ = sender.send(answer.unwrap_or(Err(ReportRefusal::NotNow)));
         }
         if let Some(report) = told.take() {
-            return Box::pin(async { Ok(Some(report)) });
+            let rooms = self.room_news(registration);
+            return Box::pin(fut::ok(Watched { report: Some(report), rooms }));
         }
         let (sender, report) = oneshot::channel();
         // An earlier watch is dropped with it: nobody waits for that any more.
@@ -168,7 +178,10 @@ impl Handler<WatchReports> for Port {
                 }
             }
         });
-        Box::pin(async { report.await.map_err(|_| NodeRefusal::Superseded) })
+        Box::pin(report.into_actor(self).map(move |report, port, _| {
+            let report = report.map_err(|_| NodeRefusal::Superseded)?;
+            Ok(Watched { report, rooms: port.room_news(registration) })
+        }))
     }
 }
 

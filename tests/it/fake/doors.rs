@@ -3,7 +3,7 @@
 use callboard_actors::link::{ReportRefusal, ReportReply};
 use callboard_actors::model::Pulses;
 use callboard_actors::protocol::gateway::{
-    AdmitNode, AnswerOrders, NodeDoors, NodeGateway, NodeRefusal, NodeTokens, TakeOrders,
+    AdmitNode, AnswerOrders, NodeDoors, NodeGateway, NodeRefusal, NodeTokens, NoteRooms, TakeOrders,
 };
 use callboard_actors::protocol::orders::Order;
 use callboard_actors::protocol::runner::{RegisterError, Registration, RunnerReport};
@@ -12,6 +12,7 @@ use super::*;
 
 answer!(AdmitNode, Result<Registration, RegisterError>, |_stage, _request| Err(RegisterError::Stopping));
 answer!(TakeOrders, Result<Vec<Order>, NodeRefusal>, |_stage, _request| Err(NodeRefusal::NotRegistered));
+answer!(NoteRooms, Result<(), NodeRefusal>, |_stage, _request| Err(NodeRefusal::NotRegistered));
 answer!(AnswerOrders, Result<(), NodeRefusal>, |_stage, _request| Err(NodeRefusal::NotRegistered));
 answer!(RunnerReport, Result<ReportReply, ReportRefusal>, |_stage, _request| Err(ReportRefusal::NotRegistered));
 
@@ -33,6 +34,7 @@ pub fn doors(player: &Addr<Player>) -> NodeDoors {
     let gateway = NodeGateway {
         admit: player.clone().recipient(),
         orders: player.clone().recipient(),
+        rooms: player.clone().recipient(),
         answers: player.clone().recipient(),
         report: player.clone().recipient(),
         pulses: Arc::new(Pulses::default()),
