@@ -95,6 +95,8 @@ pub struct NodeConfig {
     pub auth_failures_per_minute: u32,
     /// What the silence of runners means.
     pub timers: LivenessTimers,
+    /// Which times the timers have that nobody set.
+    pub liveness_profile: LivenessProfile,
     /// Its log of who did what.
     pub audit: AuditSettings,
     /// What protects it.

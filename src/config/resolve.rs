@@ -10,7 +10,7 @@ use callboard_actors::model::{AllowedMount, Isolation, Limits, ResourceLimits, T
 use super::sections::{AuditSection, LimitsSection, RunnerSection, ServerSection, StoreSection};
 use super::{
     AllowedMounts, AuditSettings, Bind, ConfigError, Durability, Environment, FileConfig, List, LogFilter,
-    LogFormat, LogSettings, NodeConfig, Published, Role, RunnerSettings, ServerSettings, StoreKind,
+    LivenessProfile, LogFormat, LogSettings, NodeConfig, Published, Role, RunnerSettings, ServerSettings, StoreKind,
     StoreSettings,
 };
 
@@ -67,9 +67,11 @@ pub(super) fn resolve(
         "only `callboard runner` joins a coordinator: leave `runner.join` out, also in CALLBOARD_JOIN".into()
     })?;
     let default_store = if role == Role::Runner { StoreKind::Memory } else { StoreKind::Sqlite };
+    let liveness_profile = told.liveness.profile.unwrap_or(LivenessProfile::Default);
     Ok(NodeConfig {
         role,
-        timers: runners::timers(told.liveness)?,
+        timers: runners::timers(liveness_profile, &told.liveness)?,
+        liveness_profile,
         server,
         store: StoreSettings {
             kind: told.store.kind.unwrap_or(default_store),

@@ -158,7 +158,7 @@ fn value(config: &NodeConfig, section: &str, key: &str) -> Option<Value> {
         ("log", "format") => json!(config.log.format.as_str()),
         ("log", "level") => json!(levels(&config.log.level)),
         ("auth", "failures_per_minute") => json!(config.auth_failures_per_minute),
-        ("liveness", "profile") => Value::Null,
+        ("liveness", "profile") => json!(config.liveness_profile.as_str()),
         ("liveness", "heartbeat") => duration(config.timers.heartbeat_ms),
         ("liveness", "suspect") => duration(config.timers.suspect_ms),
         ("liveness", "unreachable") => duration(config.timers.unreachable_ms),

@@ -75,7 +75,8 @@ pub fn is_label(key: &str, value: &str) -> bool {
         && value.chars().all(fine)
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether this can be the name of a node.
+pub fn is_name(name: &str) -> bool {
     let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     (1..=MAX_NODE_NAME_BYTES).contains(&name.len()) && name.chars().all(fine)
 }

@@ -2,10 +2,10 @@
 
 use std::str::FromStr;
 
+use callboard_actors::model::requires::{MAX_LABEL_KEY_BYTES, MAX_LABEL_VALUE_BYTES, is_label};
+
 /// Longest address of another machine, in bytes.
 const MAX_URL_BYTES: usize = 1024;
-/// Longest key or value of a label, in bytes.
-const MAX_LABEL_BYTES: usize = 63;
 
 /// Where another node is: scheme and authority, and a path below which its API is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,17 +41,13 @@ impl FromStr for Label {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let plain = |word: &str, least: usize| {
-            let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
-            (least..=MAX_LABEL_BYTES).contains(&word.len()) && word.bytes().all(fits)
-        };
         match text.split_once('=') {
-            Some((key, value)) if plain(key, 1) && plain(value, 0) => Ok(Self(key.into(), value.into())),
+            Some((key, value)) if is_label(key, value) => Ok(Self(key.into(), value.into())),
             _ => {
                 let shown: String = text.chars().take(100).collect();
                 Err(format!(
-                    "`{shown}` is no label: write KEY=VALUE, each at most {MAX_LABEL_BYTES} letters, digits, dots, dashes, \
-                     underscores and slashes"
+                    "`{shown}` is no label: write KEY=VALUE, at most {MAX_LABEL_KEY_BYTES} and {MAX_LABEL_VALUE_BYTES} letters, \
+                     digits, dots, dashes, underscores and slashes"
                 ))
             }
         }
