@@ -9,9 +9,9 @@ use callboard_actors::model::{AllowedMount, Isolation, Limits, ResourceLimits, T
 
 use super::sections::{AuditSection, LimitsSection, RunnerSection, ServerSection, StoreSection};
 use super::{
-    AllowedMounts, AuditSettings, Bind, ConfigError, Durability, Environment, FileConfig, List, LogFilter,
-    LivenessProfile, LogFormat, LogSettings, NodeConfig, Published, Role, RunnerSettings, ServerSettings, StoreKind,
-    StoreSettings,
+    AllowedMounts, AuditSettings, Bind, ConfigError, Durability, Environment, FileConfig, List,
+    LivenessProfile, LogFilter, LogFormat, LogSettings, NodeConfig, Published, Role, RunnerSettings,
+    ServerSettings, StoreKind, StoreSettings,
 };
 
 /// Where a node listens when nobody says otherwise.

@@ -6,11 +6,12 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
+use crate::evidence::{Traces, all_jobs, lost_epochs, read_evidence, wait_until_all_ended};
 use crate::server::{Server, ask, exchange};
 
 const ROUNDS: u64 = 50;
@@ -55,38 +56,6 @@ fn round(n: u64, data_dir: &Path, evidence: &Path, acknowledged: &Arc<Mutex<Vec<
     clients.into_iter().for_each(|client| client.join().unwrap());
 }
 
-fn wait_until_all_ended(server: &Server) {
-    let began = Instant::now();
-    loop {
-        let (_, live) = server.ask("GET", "/v1/jobs?status=pending,running&limit=1", None).unwrap();
-        if live["items"].as_array().is_some_and(Vec::is_empty) {
-            return;
-        }
-        assert!(began.elapsed() < Duration::from_secs(120), "jobs do not end: {live}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// What one job's attempts wrote.
-#[derive(Default)]
-struct Traces {
-    started: Vec<u64>,
-    ended: Vec<u64>,
-    /// The epochs of all lines, in the order in which they were written.
-    order: Vec<u64>,
-}
-
-fn read_evidence(evidence: &Path) -> HashMap<String, Traces> {
-    let mut seen: HashMap<String, Traces> = HashMap::new();
-    for line in std::fs::read_to_string(evidence).unwrap().lines() {
-        let [what, id, epoch] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
-        let (epoch, traces) = (epoch.parse().unwrap(), seen.entry(id.to_owned()).or_default());
-        traces.order.push(epoch);
-        if what == "end" { traces.ended.push(epoch) } else { traces.started.push(epoch) }
-    }
-    seen
-}
-
 fn judge(id: &str, job: &Value, evidence: &HashMap<String, Traces>) {
     let status = job["status"].as_str().unwrap_or_default();
     assert!(matches!(status, "completed" | "cancelled" | "failed"), "{id}: {job}");
@@ -96,33 +65,12 @@ fn judge(id: &str, job: &Value, evidence: &HashMap<String, Traces>) {
     assert!(order.is_sorted(), "{id}: an attempt went on while a later one ran: {order:?}");
     let distinct: HashSet<_> = started.iter().collect();
     assert_eq!(distinct.len(), started.len(), "{id}: one attempt was started twice: {started:?}");
-    let lost: HashSet<u64> = job["attempts"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|attempt| attempt["fate"] == "lost")
-        .map(|attempt| attempt["epoch"].as_u64().unwrap())
-        .collect();
+    let lost = lost_epochs(job);
     for other in started.iter().filter(|started| **started != epoch) {
         assert!(lost.contains(other), "{id}: epoch {other} ran and is not recorded as lost: {job}");
     }
     if status == "completed" {
         assert!(ended.contains(&epoch), "{id}: completed, but epoch {epoch} never reached its end");
-    }
-}
-
-/// Every job that there is a record of, acknowledged or not.
-fn all_jobs(server: &Server) -> Vec<Value> {
-    let (mut jobs, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let path = format!("/v1/jobs?limit=500{cursor}");
-        let (status, page) = server.ask("GET", &path, None).unwrap();
-        assert_eq!(status, 200, "{page}");
-        jobs.extend(page["items"].as_array().unwrap().clone());
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return jobs,
-        }
     }
 }
 

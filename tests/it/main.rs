@@ -21,6 +21,7 @@ mod disk;
 mod documented;
 mod embed;
 mod ends;
+mod evidence;
 mod exec;
 mod fake;
 mod fault;

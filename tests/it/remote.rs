@@ -1,6 +1,7 @@
 //! Coordinators and runners as processes of their own, over loopback: both ways to dial, what a job may ask for, and the
 //! failures of either side and of the way between them. What has run is read from a file that the jobs wrote.
 
+mod chaos;
 mod faults;
 mod original;
 mod security;

@@ -23,7 +23,9 @@ pub(super) fn labels(told: Option<List<Label>>) -> Result<BTreeMap<String, Strin
     let labels: BTreeMap<_, _> =
         told.into_iter().flat_map(|labels| labels.0).map(|Label(key, value)| (key, value)).collect();
     let count = labels.len();
-    refuse_unless(count <= MAX_NODE_LABELS, || format!("labels has {count}: at most {MAX_NODE_LABELS} are possible"))?;
+    refuse_unless(count <= MAX_NODE_LABELS, || {
+        format!("labels has {count}: at most {MAX_NODE_LABELS} are possible")
+    })?;
     Ok(labels)
 }
 
