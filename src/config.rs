@@ -35,7 +35,7 @@ pub use place::{Place, read_at, text_at};
 pub use role::Role;
 pub use sections::{
     AuditSection, AuthSection, ClientSection, FileConfig, LimitsSection, LogSection, RunnerSection,
-    ServerSection, StoreSection,
+    ServerSection, StoreSection, TlsSection,
 };
 pub use show::{Setting, of_client as client_settings, of_node as node_settings};
 pub use token::{check_token, is_open_to_others, read_token};
@@ -83,6 +83,8 @@ pub struct NodeConfig {
     pub role: Role,
     /// Where it listens and what it owns.
     pub server: ServerSettings,
+    /// What it shows, and whom it believes.
+    pub tls: TlsSection,
     /// Where jobs are kept.
     pub store: StoreSettings,
     /// How jobs are run.

@@ -49,6 +49,7 @@ mod secrets;
 pub mod served;
 mod server;
 mod signals;
+mod socket;
 mod spec;
 mod stats;
 mod stdin;

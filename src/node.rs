@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callboard_actors::clock;
+use callboard_actors::courier::Peer;
 use callboard_actors::exec::{ProcessConfig, RunAs};
-use callboard_actors::graph::{Builder, DialTarget, ExecutorChoice, Peers, Platform, StartError, node};
+use callboard_actors::graph::{Builder, ExecutorChoice, Peers, Platform, StartError, node};
 use callboard_actors::model::meter::Meter;
 use callboard_actors::model::{AllowedMount, Isolation, RunnerSpec, StoreSummary, Tier};
 use callboard_actors::protocol::LookupError;
@@ -21,10 +22,12 @@ use callboard_actors::secret::KeySource;
 use callboard_actors::store::memory::MemoryStore;
 use callboard_actors::store::sqlite::{self, SqliteOptions, SqliteStore};
 use callboard_actors::store::{JobStore, StoreError};
-use callboard_actors::uplink::JoinTarget;
+use callboard_actors::tls::{self, Identity, TlsError, Trust, TrustFiles};
 
 pub use self::signals::StopSignals;
-use crate::config::{ConfigError, Durability, NodeConfig, Published, Role, StoreKind, read_token};
+use crate::config::{
+    ConfigError, Durability, NodeConfig, Published, Role, StoreKind, is_open_to_others, read_token,
+};
 use crate::http::access::Access;
 use crate::http::{self, Door, Executions, HttpConfig, Running, ServeError, TokenHash};
 use crate::telemetry::AuditLog;
@@ -38,6 +41,9 @@ pub enum NodeError {
     /// The API cannot be served.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The files of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The records cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -83,6 +89,7 @@ pub struct Node {
     executions: Executions,
     access: Arc<Access>,
     audit: Option<Arc<AuditLog>>,
+    has_tls: bool,
 }
 
 impl Node {
@@ -92,7 +99,7 @@ impl Node {
     /// [`NodeError`].
     pub async fn start(config: &NodeConfig) -> Result<Self, NodeError> {
         let token = config.server.token_file.as_deref().map(read_token).transpose()?;
-        let http_config = http_config(config);
+        let http_config = http_config(config)?;
         let listeners = http::listen(&http_config, token.is_some())?;
         config.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let platform = start_platform(config).await?;
@@ -108,8 +115,9 @@ impl Node {
         let access = Arc::clone(&door.access);
         let executions = door.executions.clone();
         let audit = door.audit.clone();
+        let has_tls = http_config.tls.is_some();
         let server = http::serve(door, &http_config, listeners)?;
-        let node = Self { platform, server, executions, access, audit };
+        let node = Self { platform, server, executions, access, audit, has_tls };
         let (role, address) = (config.role.as_str(), node.urls().join(" "));
         log::info!(address, role, slots = config.server.slots; "callboard is serving");
         Ok(node)
@@ -117,7 +125,8 @@ impl Node {
 
     /// Where it answers.
     pub fn urls(&self) -> Vec<String> {
-        self.server.addresses().iter().map(|at| format!("http://{at}")).collect()
+        let scheme = if self.has_tls { "https" } else { "http" };
+        self.server.addresses().iter().map(|at| format!("{scheme}://{at}")).collect()
     }
 
     /// Resolves when one of its actors has died.
@@ -165,9 +174,22 @@ fn audit_log(config: &NodeConfig) -> Result<AuditLog, NodeError> {
     AuditLog::start(folder, &config.audit).map_err(|error| NodeError::Audit { source: error })
 }
 
-fn http_config(config: &NodeConfig) -> HttpConfig {
+/// What the node shows to its peers, whoever dials.
+fn identity(config: &NodeConfig) -> Option<Identity> {
+    let (cert, key) = config.tls.cert.clone().zip(config.tls.key.clone())?;
+    Some(Identity { cert, key })
+}
+
+fn http_config(config: &NodeConfig) -> Result<HttpConfig, TlsError> {
     let server = &config.server;
-    HttpConfig {
+    let identity = identity(config);
+    let tls = identity.as_ref().map(|it| tls::server(it, config.tls.client_ca.as_deref())).transpose()?;
+    if let Some(key) = identity.as_ref().map(|it| &it.key).filter(|key| is_open_to_others(key)) {
+        let key = key.display();
+        log::warn!("others than its owner may read or change the key in {key}: chmod 600 {key}");
+    }
+    Ok(HttpConfig {
+        tls,
         bind: server.bind.clone(),
         allowed_hosts: server.allowed_hosts.clone(),
         insecure: server.is_open_on_purpose(),
@@ -175,7 +197,7 @@ fn http_config(config: &NodeConfig) -> HttpConfig {
         workers: server.workers,
         max_connections: server.max_connections,
         ..HttpConfig::default()
-    }
+    })
 }
 
 async fn start_platform(config: &NodeConfig) -> Result<Platform, NodeError> {
@@ -280,14 +302,21 @@ fn secret_key(config: &NodeConfig) -> KeySource {
 }
 
 /// Whom the node speaks with on other machines.
-fn peers(config: &NodeConfig) -> Result<Peers, ConfigError> {
+fn peers(config: &NodeConfig) -> Result<Peers, NodeError> {
     let token = config.server.runner_token_file.as_deref().map(read_token).transpose()?;
-    let dial = |url: &String| DialTarget { url: url.clone(), token: token.clone() };
     let join_token = config.runner.join_token_file.as_deref().map(read_token).transpose()?;
-    let join = |url: &String| JoinTarget { url: url.clone(), token: join_token.clone() };
+    let files =
+        TrustFiles { ca: config.tls.peer_ca.clone(), identity: identity(config), skips_verify: false };
+    let urls = config.server.runner_urls.iter().chain(&config.runner.join);
+    let trust = Trust::to(urls.map(String::as_str), &files)?;
+    let peer = |url: &String, token: &Option<String>| Peer {
+        url: url.clone(),
+        token: token.clone(),
+        trust: trust.clone(),
+    };
     Ok(Peers {
-        dials: config.server.runner_urls.iter().map(dial).collect(),
-        joins: config.runner.join.iter().map(join).collect(),
+        dials: config.server.runner_urls.iter().map(|url| peer(url, &token)).collect(),
+        joins: config.runner.join.iter().map(|url| peer(url, &join_token)).collect(),
         // One that has chosen its coordinator belongs to no other that reaches its port.
         is_dialled: config.role == Role::Runner && config.runner.join.is_none(),
         results_dir: Some(config.server.data_dir.join("results")),

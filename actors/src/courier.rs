@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock;
+use crate::tls::{self, Trust};
 use crate::wire::MAX_NODE_BODY_BYTES;
 
 /// Longest that a peer may take to answer what it does not hold.
@@ -81,6 +82,36 @@ struct ProblemText {
     detail: String,
 }
 
+/// Where a peer is, and what is said before anything else.
+#[derive(Clone, Default)]
+pub struct Peer {
+    /// Its address; what its API is mounted below is part of it.
+    pub url: String,
+    /// What it is shown.
+    pub token: Option<String>,
+    /// How it is known, where its address is one with TLS.
+    pub trust: Trust,
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// A client of HTTP as all of us use it: it counts no connections, for each has few, follows nobody elsewhere, and has no
+/// timeout of its own. `keep_alive` is how long a connection is kept for the next request.
+pub fn http_client(trust: &Trust, connect: Duration, keep_alive: Option<Duration>) -> awc::Client {
+    let mut connector = awc::Connector::new().limit(0).timeout(connect).handshake_timeout(connect);
+    if let Some(keep_alive) = keep_alive {
+        connector = connector.conn_keep_alive(keep_alive);
+    }
+    if let Some(config) = trust.config() {
+        connector = connector.rustls_0_23(config);
+    }
+    awc::Client::builder().connector(connector).disable_redirects().disable_timeout().finish()
+}
+
 /// A way to one peer.
 #[derive(Clone)]
 pub struct Courier {
@@ -96,15 +127,11 @@ impl std::fmt::Debug for Courier {
 }
 
 impl Courier {
-    /// A way to the peer at `base`, showing `token`.
-    pub fn new(base: &str, token: Option<String>) -> Self {
-        // Connections are not counted here: a peer has one exchange a lane. What is kept open longer than its server
-        // keeps it would be cut under the next request.
-        let connector =
-            awc::Connector::new().limit(0).timeout(CONNECT_TIMEOUT).conn_keep_alive(Duration::from_secs(4));
-        let client =
-            awc::Client::builder().connector(connector).disable_redirects().disable_timeout().finish();
-        Self { client, base: base.trim_end_matches('/').to_owned(), token }
+    /// A way to the peer.
+    pub fn to(peer: &Peer) -> Self {
+        // What is kept open longer than its server keeps it would be cut under the next request.
+        let client = http_client(&peer.trust, CONNECT_TIMEOUT, Some(Duration::from_secs(4)));
+        Self { client, base: peer.url.trim_end_matches('/').to_owned(), token: peer.token.clone() }
     }
 
     /// The same way, showing another token.
@@ -169,7 +196,9 @@ impl Courier {
     }
 
     fn unreachable(&self, why: impl std::fmt::Display) -> CourierError {
-        CourierError::Unreachable { peer: self.base.clone(), why: why.to_string() }
+        let why = why.to_string();
+        let advice = tls::advice(&why).map(|advice| format!(" ({advice})")).unwrap_or_default();
+        CourierError::Unreachable { peer: self.base.clone(), why: why + &advice }
     }
 
     fn garbled(&self, why: impl std::fmt::Display) -> CourierError {
@@ -224,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_refusal_tells_its_kind_and_words() {
-        let courier = Courier::new("http://127.0.0.1:1/", None);
+        let courier = Courier::to(&Peer { url: "http://127.0.0.1:1/".into(), ..Peer::default() });
         let body = br#"{"type":"http://x/problems/superseded","title":"T","detail":"a later\nlife"}"#;
         let error = courier.refused(StatusCode::CONFLICT, body);
         assert!(error.is_status(409) && error.is_kind("superseded"));

@@ -35,7 +35,7 @@ use crate::spool::results::ResultLogError;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{JobStore, StoreError};
-pub use far::{DialTarget, Peers};
+pub use far::Peers;
 use far::{Far, LocalNode};
 use ties::Hearers;
 

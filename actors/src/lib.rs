@@ -20,6 +20,7 @@ pub mod spool;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod tls;
 pub mod uplink;
 pub mod wire;
 

@@ -13,13 +13,13 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture, WrapFuture};
 
 use crate::clock;
-use crate::courier::{Courier, CourierError, Pauses};
+use crate::courier::{Courier, CourierError, Pauses, Peer};
 use crate::link::ReportRefusal;
 use crate::model::RoomFacts;
 use crate::protocol::gateway::{MAX_HOLD_MS, Portrait};
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::orders::{Answer, Ask, Order};
-use crate::protocol::runner::{BeginReporting, Registration, RunnerReport, Tie};
+use crate::protocol::runner::{BeginReporting, Occupied, Registration, RunnerReport, Tie};
 use crate::protocol::{DeathGuard, RunnerHandle};
 use crate::secret::Vault;
 use crate::wire::{self, AnswersBody, HelloBody, OrdersAnswer, OrdersBody, RegisteredBody};
@@ -48,21 +48,6 @@ pub struct NodeSide {
     pub vault: Arc<Vault>,
 }
 
-/// Whom a node dials.
-#[derive(Clone)]
-pub struct JoinTarget {
-    /// Where the coordinator is.
-    pub url: String,
-    /// What lets the node register.
-    pub token: Option<String>,
-}
-
-impl std::fmt::Debug for JoinTarget {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("JoinTarget").field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
 /// A registration and the way to whom it was made with.
 #[derive(Clone, Debug)]
 struct Session {
@@ -77,7 +62,7 @@ type Shared = Rc<RefCell<Option<Session>>>;
 /// The actor: the way to one coordinator that the node dials.
 pub struct Uplink {
     side: NodeSide,
-    target: JoinTarget,
+    target: Peer,
     session: Shared,
     guard: DeathGuard,
 }
@@ -90,7 +75,7 @@ impl std::fmt::Debug for Uplink {
 
 impl Uplink {
     /// One that begins to dial when it is started.
-    pub fn new(side: NodeSide, target: JoinTarget, guard: DeathGuard) -> Self {
+    pub fn new(side: NodeSide, target: Peer, guard: DeathGuard) -> Self {
         Self { side, target, session: Shared::default(), guard }
     }
 }
@@ -149,7 +134,7 @@ impl Handler<Shutdown> for Uplink {
 /// Registers, and carries orders for as long as the registration holds.
 struct Join {
     side: NodeSide,
-    target: JoinTarget,
+    target: Peer,
     session: Shared,
     report: Recipient<RunnerReport>,
 }
@@ -160,50 +145,38 @@ enum Ended {
     Unregistered(String),
     /// Somebody else has registered with the node's id.
     Superseded(String),
+    /// The node works for another coordinator.
+    Occupied(Occupied),
 }
 
 impl Join {
     async fn keep(self) {
         let mut pauses = Pauses::default();
         let mut told = String::new();
+        let url = self.target.url.as_str();
         loop {
             match self.register().await {
                 Ok(session) => {
-                    let url = self.target.url.as_str();
-                    let registration = session.registration;
-                    log::info!(url, incarnation = registration.incarnation.0; "joined a coordinator");
                     told = String::new();
                     let begun = clock::moment();
-                    *self.session.borrow_mut() = Some(session.clone());
-                    let begin = BeginReporting {
-                        registration,
-                        report: self.report.clone(),
-                        heartbeat_ms: session.heartbeat_ms,
-                        tie: Tie::Joined,
-                    };
-                    match self.side.begin.send(begin).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(occupied)) => {
-                            log::error!(url; "{occupied}");
-                            *self.session.borrow_mut() = None;
-                            actix::clock::sleep(OCCUPIED_PAUSE).await;
-                            continue;
-                        }
-                        Err(_) => return,
-                    }
-                    let ended = self.carry(session).await;
+                    let Some(ended) = self.work(session).await else { return };
+                    *self.session.borrow_mut() = None;
                     // One that holds for a moment only is no better than none.
                     if begun.elapsed() > STEADY {
                         pauses.reset();
                     }
                     match ended {
                         Ended::Unregistered(why) => {
-                            log::warn!(url; "the coordinator wants this runner to register again: {why}")
+                            log::warn!(url; "the coordinator wants this runner to register again: {why}");
                         }
                         Ended::Superseded(why) => {
                             log::error!(url; "this runner takes no work for ten minutes: {why}");
-                            *self.session.borrow_mut() = None;
                             actix::clock::sleep(SUPERSEDED_PAUSE).await;
+                        }
+                        Ended::Occupied(occupied) => {
+                            log::error!(url; "{occupied}");
+                            actix::clock::sleep(OCCUPIED_PAUSE).await;
+                            continue;
                         }
                     }
                 }
@@ -215,13 +188,26 @@ impl Join {
                     }
                 }
             }
-            *self.session.borrow_mut() = None;
             actix::clock::sleep(pauses.after_failure()).await;
         }
     }
 
+    /// Works for the coordinator until the registration does not hold any more; none when the Runner is gone.
+    async fn work(&self, session: Session) -> Option<Ended> {
+        let (registration, heartbeat_ms) = (session.registration, session.heartbeat_ms);
+        let url = self.target.url.as_str();
+        log::info!(url, incarnation = registration.incarnation.0; "joined a coordinator");
+        *self.session.borrow_mut() = Some(session.clone());
+        let begin =
+            BeginReporting { registration, report: self.report.clone(), heartbeat_ms, tie: Tie::Joined };
+        match self.side.begin.send(begin).await.ok()? {
+            Ok(()) => Some(self.carry(session).await),
+            Err(occupied) => Some(Ended::Occupied(occupied)),
+        }
+    }
+
     async fn register(&self) -> Result<Session, CourierError> {
-        let courier = Courier::new(&self.target.url, self.target.token.clone());
+        let courier = Courier::to(&self.target);
         let body = HelloBody::from(self.side.portrait.introduction());
         let registered: RegisteredBody = courier.post(wire::REGISTER, &body, Duration::ZERO).await?;
         let courier = match registered.token {

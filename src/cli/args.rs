@@ -68,6 +68,18 @@ pub struct Global {
     /// The token itself, from `CALLBOARD_TOKEN` only: what is said on a command line others can read.
     #[arg(skip)]
     pub token: Option<String>,
+    /// PEM file of the authorities that are believed of a server by https://; the system's unless said [env: CALLBOARD_CA_CERT].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca_cert: Option<PathBuf>,
+    /// PEM file of a certificate for a server that asks for one [env: CALLBOARD_CLIENT_CERT].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub client_cert: Option<PathBuf>,
+    /// PEM file of the key of that [env: CALLBOARD_CLIENT_KEY].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub client_key: Option<PathBuf>,
+    /// Believe whatever certificate a server shows: whoever stands in between can read and change everything.
+    #[arg(long, global = true)]
+    pub insecure_skip_tls_verify: bool,
     /// How to print: for people, more columns, one JSON value, one JSON object a line, ids, CSV [env: CALLBOARD_OUTPUT].
     #[arg(short, long, global = true, value_enum, value_name = "FORM")]
     pub output: Option<OutputForm>,

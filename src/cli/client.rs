@@ -8,7 +8,9 @@ use awc::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use awc::http::{Method, StatusCode};
 use bytes::Bytes;
 use callboard_actors::clock;
+use callboard_actors::courier::http_client;
 use callboard_actors::model::access::{TOKEN_ID_DIGITS, TOKEN_PREFIX};
+use callboard_actors::tls::{self, Trust};
 use futures_util::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -46,18 +48,24 @@ pub struct Client {
     base: String,
     token: Option<String>,
     patience: Duration,
+    trust: Trust,
 }
 
 impl Client {
-    /// A client of the server at `base`.
+    /// A client of the server at `base`, by plain HTTP.
     pub fn new(base: &str, token: Option<String>) -> Self {
+        Self::believing(base, token, Trust::default())
+    }
+
+    /// A client of the server at `base`.
+    pub fn believing(base: &str, token: Option<String>, trust: Trust) -> Self {
         let base = base.trim_end_matches('/').to_owned();
-        Self { http: http(ANSWER_TIMEOUT), base, token, patience: ANSWER_TIMEOUT }
+        Self { http: http(&trust, ANSWER_TIMEOUT), base, token, patience: ANSWER_TIMEOUT, trust }
     }
 
     /// The same with another longest silence.
     pub fn patient_for(self, patience: Duration) -> Self {
-        Self { http: http(patience), patience, ..self }
+        Self { http: http(&self.trust, patience), patience, ..self }
     }
 
     fn request(&self, method: Method, path: &str, wait: Duration) -> awc::ClientRequest {
@@ -80,10 +88,12 @@ impl Client {
     }
 
     fn unreachable(&self, error: &dyn std::fmt::Display) -> Failure {
-        let message = format!(
-            "no answer from {}: {error}: start one with `callboard serve`, or name it with --server",
-            self.base
-        );
+        let error = error.to_string();
+        let advice = match tls::advice(&error) {
+            Some(advice) => format!("{advice} (--ca-cert, --client-cert)"),
+            None => "start one with `callboard serve`, or name it with --server".into(),
+        };
+        let message = format!("no answer from {}: {error}: {advice}", self.base);
         Failure::new(NO_ANSWER, message)
     }
 
@@ -266,9 +276,8 @@ impl Client {
 /// Longest time to be connected.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-fn http(patience: Duration) -> awc::Client {
-    let connector = awc::Connector::new().limit(0).timeout(patience.min(CONNECT_TIMEOUT));
-    awc::Client::builder().connector(connector).disable_redirects().timeout(patience).finish()
+fn http(trust: &Trust, patience: Duration) -> awc::Client {
+    http_client(trust, patience.min(CONNECT_TIMEOUT), None)
 }
 
 /// Percent-encodes everything but what is plain.

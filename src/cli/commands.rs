@@ -1,9 +1,11 @@
 //! The client's commands, one function each.
 
 use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use callboard_actors::clock;
+use callboard_actors::tls::{Identity, Trust, TrustFiles};
 use serde::Serialize;
 
 use super::api::api;
@@ -42,6 +44,12 @@ pub async fn run(command: &Command, global: &Global, environment: &Environment) 
         Command::Openapi => ops::openapi(),
         Command::Doctor => doctor::doctor(global).await,
         Command::Completions { shell } => ops::completions(*shell),
+        Command::Healthcheck(args) if global.server.is_none() && has_certificate(environment) => {
+            match client_of_itself(environment) {
+                Ok(client) => ops::healthcheck(args, &patient(client, global), global).await,
+                Err(failure) => Err(failure),
+            }
+        }
         command => match client(global) {
             Ok(client) => talk(command, &client, global, environment).await,
             Err(failure) => Err(failure),
@@ -83,7 +91,30 @@ pub fn client(global: &Global) -> Result<Client, Failure> {
         }
         _ => Failure::new(USAGE, why),
     })?;
-    Ok(patient(Client::new(server, token), global))
+    let identity = global.client_cert.clone().zip(global.client_key.clone());
+    let files = TrustFiles {
+        ca: global.ca_cert.clone(),
+        identity: identity.map(|(cert, key)| Identity { cert, key }),
+        skips_verify: global.insecure_skip_tls_verify,
+    };
+    let trust = Trust::to([server], &files).map_err(|error| Failure::new(CONFIG, error.to_string()))?;
+    Ok(patient(Client::believing(server, token, trust), global))
+}
+
+/// Whether the node beside which this command is run speaks TLS, as its own health check in a container is told.
+fn has_certificate(environment: &Environment) -> bool {
+    environment.get("CALLBOARD_TLS_CERT").is_some()
+}
+
+/// The client of that node. It shows no token, and so believes whoever answers.
+fn client_of_itself(environment: &Environment) -> Result<Client, Failure> {
+    let file = |name| environment.get(name).map(PathBuf::from);
+    let identity = file("CALLBOARD_TLS_CERT").zip(file("CALLBOARD_TLS_KEY"));
+    let identity = identity.map(|(cert, key)| Identity { cert, key });
+    let server = DEFAULT_SERVER.replacen("http:", "https:", 1);
+    let files = TrustFiles { ca: None, identity, skips_verify: true };
+    let trust = Trust::to([server.as_str()], &files);
+    Ok(Client::believing(&server, None, trust.map_err(|error| Failure::new(CONFIG, error.to_string()))?))
 }
 
 /// The client, as patient as was said.

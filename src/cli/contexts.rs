@@ -1,5 +1,7 @@
 //! `context`: servers by name, in the user's file of settings.
 
+use std::path::{Path, PathBuf};
+
 use serde::Serialize;
 
 use super::args::{ContextCommand, Global};
@@ -24,6 +26,9 @@ struct Shown {
     current: bool,
     server: Option<String>,
     token_file: Option<String>,
+    ca_cert: Option<String>,
+    client_cert: Option<String>,
+    client_key: Option<String>,
 }
 
 const CONTEXTS: &[Column<Shown>] = &[
@@ -32,6 +37,7 @@ const CONTEXTS: &[Column<Shown>] = &[
     Column::new("server", "SERVER", |context: &Shown| Cell::text(context.server.as_deref())).flexible(),
     Column::new("token_file", "TOKEN-FILE", |context: &Shown| Cell::text(context.token_file.as_deref()))
         .flexible(),
+    Column::new("ca_cert", "CA-CERT", |context: &Shown| Cell::text(context.ca_cert.as_deref())).wide(),
 ];
 
 /// Does what is asked about contexts. Returns the exit code.
@@ -90,11 +96,15 @@ impl Book {
     }
 
     fn shown(&self, name: &str, context: &ClientSection) -> Shown {
+        let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         Shown {
             name: name.to_owned(),
             current: self.current() == Some(name),
             server: context.server.clone(),
-            token_file: context.token_file.as_ref().map(|path| path.display().to_string()),
+            token_file: shown(&context.token_file),
+            ca_cert: shown(&context.ca_cert),
+            client_cert: shown(&context.client_cert),
+            client_key: shown(&context.client_key),
         }
     }
 
@@ -120,11 +130,14 @@ fn show(name: Option<&str>, book: &Book, global: &Global) -> Result<(), Failure>
     };
     let current = if shown.current { "yes" } else { "no" };
     let text = format!(
-        "{:<12}{}{}{}{}",
+        "{:<12}{}{}{}{}{}{}{}",
         "name:",
         plain(name),
         line("server", shown.server.as_deref()),
         line("token file", shown.token_file.as_deref()),
+        line("CA", shown.ca_cert.as_deref()),
+        line("certificate", shown.client_cert.as_deref()),
+        line("key", shown.client_key.as_deref()),
         line("current", Some(current)),
     );
     print_or(&[shown], &text, global)
@@ -133,24 +146,31 @@ fn show(name: Option<&str>, book: &Book, global: &Global) -> Result<(), Failure>
 async fn set(name: &str, book: &Book, global: &Global, environment: &Environment) -> Result<(), Failure> {
     check_context_name(name).map_err(|why| Failure::new(USAGE, why))?;
     let server = global.server.as_deref();
-    if server.is_none() && global.token_file.is_none() {
-        return Err(Failure::new(USAGE, "say what the context is to have: --server URL, --token-file FILE"));
+    let files = [
+        ("token_file", "--token-file", &global.token_file),
+        ("ca_cert", "--ca-cert", &global.ca_cert),
+        ("client_cert", "--client-cert", &global.client_cert),
+        ("client_key", "--client-key", &global.client_key),
+    ];
+    if server.is_none() && files.iter().all(|(_, _, path)| path.is_none()) {
+        let what = "say what the context is to have: --server URL, --token-file FILE, --ca-cert FILE";
+        return Err(Failure::new(USAGE, what));
     }
     server.map_or(Ok(()), check_server).map_err(|why| Failure::new(USAGE, why))?;
-    let token_file = match &global.token_file {
-        // Where it is must not depend on the folder that a later command is started in.
-        Some(path) => {
-            let whole = std::path::absolute(path);
-            let whole = whole.map_err(|error| Failure::new(1, format!("{}: {error}", path.display())))?;
-            let text = whole.to_str().map(str::to_owned);
-            Some(text.ok_or_else(|| {
-                Failure::new(USAGE, "--token-file: its name must be UTF-8 to stand in a file")
-            })?)
-        }
-        None => None,
-    };
-    edit(&book.place, |file| file.set_context(name, server, token_file.as_deref())).await?;
+    let mut pairs: Vec<_> = server.map(|server| ("server", server.to_owned())).into_iter().collect();
+    for (key, flag, path) in files {
+        pairs.extend(path.as_deref().map(|path| whole(flag, path)).transpose()?.map(|text| (key, text)));
+    }
+    edit(&book.place, |file| file.set_context(name, &pairs)).await?;
     said(name, &format!("Context {name} is set"), global, environment)
+}
+
+/// A path as it stands in a file: where it is must not depend on the folder that a later command is started in.
+fn whole(flag: &str, path: &Path) -> Result<String, Failure> {
+    let whole = std::path::absolute(path);
+    let whole = whole.map_err(|error| Failure::new(1, format!("{}: {error}", path.display())))?;
+    let text = whole.to_str().map(str::to_owned);
+    text.ok_or_else(|| Failure::new(USAGE, format!("{flag}: its name must be UTF-8 to stand in a file")))
 }
 
 /// Says what was done, with the context as it is now.

@@ -56,7 +56,7 @@ impl Failure {
 
     /// A node that did not start.
     pub fn node(error: &NodeError) -> Self {
-        let code = if matches!(error, NodeError::Config(_)) { CONFIG } else { 1 };
+        let code = if matches!(error, NodeError::Config(_) | NodeError::Tls(_)) { CONFIG } else { 1 };
         Self::new(code, error.to_string())
     }
 

@@ -101,6 +101,10 @@ fn settings(command: &Command, global: &Global) -> Option<Failure> {
     let said = [
         (global.server.is_some() && !asks && !sets, "--server"),
         (global.token_file.is_some() && !asks && !sets && !node_token, "--token-file"),
+        (global.ca_cert.is_some() && !asks && !sets, "--ca-cert"),
+        (global.client_cert.is_some() && !asks && !sets, "--client-cert"),
+        (global.client_key.is_some() && !asks && !sets, "--client-key"),
+        (global.insecure_skip_tls_verify && !asks_a_server(command), "--insecure-skip-tls-verify"),
         (global.context.is_some() && !asks && !shows, "--context"),
         (global.request_timeout.is_some() && !asks, "--request-timeout"),
         (global.config.is_some() && !reads_file, "--config"),

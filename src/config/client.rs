@@ -39,12 +39,25 @@ pub struct ClientConfig {
     pub token: Option<Sourced<String>>,
     /// File of the token to show to it; none when the token was said itself.
     pub token_file: Sourced<Option<PathBuf>>,
+    /// Whom it believes, and what it shows, where a server is with TLS.
+    pub tls: ClientTls,
     /// The form of what is printed.
     pub output: Sourced<OutputForm>,
     /// When there is colour.
     pub color: Sourced<ColorWhen>,
     /// Longest silence of a server that is not asked to wait, in milliseconds.
     pub request_timeout_ms: Sourced<u64>,
+}
+
+/// Files for servers with TLS.
+#[derive(Clone, Debug)]
+pub struct ClientTls {
+    /// Authorities that are believed, and no others.
+    pub ca_cert: Sourced<Option<PathBuf>>,
+    /// What is shown to a server that asks for a certificate.
+    pub client_cert: Sourced<Option<PathBuf>>,
+    /// The key of that.
+    pub client_key: Sourced<Option<PathBuf>>,
 }
 
 impl ClientConfig {
@@ -163,7 +176,9 @@ impl Layers {
                 timeout.origin
             )));
         }
+        let tls = self.tls(&server.value)?;
         Ok(ClientConfig {
+            tls,
             file: self.file,
             context: self.context,
             server,
@@ -173,6 +188,27 @@ impl Layers {
             color: by_convention(color.or_default(ColorWhen::default), environment),
             request_timeout_ms: timeout,
         })
+    }
+
+    /// The files, each for the servers that it was meant for: one that stands beside a server is for that one.
+    fn tls(&self, server: &str) -> Result<ClientTls, ConfigError> {
+        let pick = |flag, variable, of: fn(&ClientSection) -> &Option<PathBuf>| {
+            self.pick(flag, variable, |layer| {
+                let own = layer.said.server.as_deref();
+                of(&layer.said).clone().filter(|_| own.is_none_or(|own| same_server(own, server)))
+            })
+        };
+        let tls = ClientTls {
+            ca_cert: pick("--ca-cert", "CALLBOARD_CA_CERT", |said| &said.ca_cert),
+            client_cert: pick("--client-cert", "CALLBOARD_CLIENT_CERT", |said| &said.client_cert),
+            client_key: pick("--client-key", "CALLBOARD_CLIENT_KEY", |said| &said.client_key),
+        };
+        if tls.client_cert.value.is_some() != tls.client_key.value.is_some() {
+            let why =
+                "a certificate and its key go together: say both client_cert and client_key, or neither";
+            return Err(ConfigError::Together(why.into()));
+        }
+        Ok(tls)
     }
 
     /// What the strongest layer says that says something.
@@ -267,13 +303,9 @@ pub fn check_server(url: &str) -> Result<(), String> {
     check_no_password(url)?;
     let scheme =
         |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-    if scheme("https://") {
-        return Err(format!(
-            "{url}: TLS is not supported yet: name an http:// address, through a tunnel where others could listen"
-        ));
-    }
-    let fine = url.len() > "http://".len() && url.bytes().all(|byte| byte.is_ascii_graphic());
-    if scheme("http://") && fine {
+    let is_named = |start: &str| scheme(start) && url.len() > start.len();
+    let fine = url.bytes().all(|byte| byte.is_ascii_graphic());
+    if (is_named("http://") || is_named("https://")) && fine {
         Ok(())
     } else {
         Err(format!("`{url}` is no server: write it as {DEFAULT_SERVER}"))
@@ -314,10 +346,16 @@ fn by_convention(color: Sourced<ColorWhen>, environment: &Environment) -> Source
 impl ClientSection {
     /// With paths that are written relative to the file's folder.
     fn beside(self, folder: Option<&Path>) -> Self {
-        let token_file = match (self.token_file, folder) {
+        let whole = |path: Option<PathBuf>| match (path, folder) {
             (Some(path), Some(folder)) => Some(folder.join(path)),
             (path, _) => path,
         };
-        Self { token_file, ..self }
+        Self {
+            token_file: whole(self.token_file),
+            ca_cert: whole(self.ca_cert),
+            client_cert: whole(self.client_cert),
+            client_key: whole(self.client_key),
+            ..self
+        }
     }
 }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use callboard_actors::model::mounts::MAX_ALLOWED_MOUNTS;
 use callboard_actors::model::{AllowedMount, Isolation, Limits, ResourceLimits, Tier};
+use callboard_actors::tls::speaks_tls;
 
-use super::sections::{AuditSection, LimitsSection, RunnerSection, ServerSection, StoreSection};
+use super::sections::{AuditSection, LimitsSection, RunnerSection, ServerSection, StoreSection, TlsSection};
 use super::{
     AllowedMounts, AuditSettings, Bind, ConfigError, Durability, Environment, FileConfig, List,
     LivenessProfile, LogFilter, LogFormat, LogSettings, NodeConfig, Published, Role, RunnerSettings,
@@ -67,12 +68,14 @@ pub(super) fn resolve(
         "only `callboard runner` joins a coordinator: leave `runner.join` out, also in CALLBOARD_JOIN".into()
     })?;
     let default_store = if role == Role::Runner { StoreKind::Memory } else { StoreKind::Sqlite };
+    check_tls(&told.tls, &server, &runner)?;
     let liveness_profile = told.liveness.profile.unwrap_or(LivenessProfile::Default);
     Ok(NodeConfig {
         role,
         timers: runners::timers(liveness_profile, &told.liveness)?,
         liveness_profile,
         server,
+        tls: told.tls,
         store: StoreSettings {
             kind: told.store.kind.unwrap_or(default_store),
             durability: told.store.durability.unwrap_or(Durability::Full),
@@ -255,6 +258,21 @@ fn check_server(server: &ServerSettings) -> Result<(), ConfigError> {
         }
         _ => Ok(()),
     }
+}
+
+/// What of TLS could only be ignored.
+fn check_tls(tls: &TlsSection, server: &ServerSettings, runner: &RunnerSettings) -> Result<(), ConfigError> {
+    refuse_unless(tls.cert.is_some() == tls.key.is_some(), || {
+        "a certificate and its key go together: say both --tls-cert and --tls-key, or neither".into()
+    })?;
+    refuse_unless(tls.client_ca.is_none() || tls.cert.is_some(), || {
+        "clients can be asked for a certificate by a server that has one: --tls-client-ca needs --tls-cert and --tls-key"
+            .into()
+    })?;
+    let dials = server.runner_urls.iter().chain(&runner.join).any(|url| speaks_tls(url));
+    refuse_unless(tls.peer_ca.is_none() || dials, || {
+        "--tls-peer-ca is for nodes that are dialled by https://, and none is named so".into()
+    })
 }
 
 /// What a runner could only ignore, and what would let it take more than it can answer.

@@ -25,25 +25,34 @@ macro_rules! section {
         pub struct $name { $($(#[$doc])* pub $key: Option<$type>),+ }
 
         impl $name {
-            const VARIABLES: &[(&str, &str)] = &[$((stringify!($key), $variable)),+];
+            pub(in crate::config) const VARIABLES: &[(&str, &str)] = &[$((stringify!($key), $variable)),+];
 
-            fn has(&self, key: &str) -> bool {
+            pub(in crate::config) fn has(&self, key: &str) -> bool {
                 match key {
                     $(stringify!($key) => self.$key.is_some(),)+
                     _ => false,
                 }
             }
 
-            fn or(self, lower: Self) -> Self {
+            pub(in crate::config) fn or(self, lower: Self) -> Self {
                 Self { $($key: self.$key.or(lower.$key)),+ }
             }
 
-            pub(super) fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+            pub(in crate::config) fn from_environment(
+                environment: &Environment,
+            ) -> Result<Self, ConfigError> {
                 Ok(Self { $($key: from_variable::<$type>($variable, environment)?),+ })
             }
         }
     };
 }
+
+// Below the macro, which they use.
+mod client;
+mod limits;
+
+pub use client::ClientSection;
+pub use limits::LimitsSection;
 
 section! {
     /// `[server]`: where the node listens and what it owns.
@@ -75,6 +84,21 @@ section! {
         pub runner_urls: Option<List<PeerUrl>> = "RUNNER_URL",
         /// File that holds the token that those want to be shown.
         pub runner_token_file: Option<PathBuf> = "CALLBOARD_RUNNER_TOKEN_FILE",
+    }
+}
+
+section! {
+    /// `[tls]`: what the node shows, and whom it believes.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+    pub struct TlsSection {
+        /// Its certificate, with those that lead to its authority.
+        pub cert: Option<PathBuf> = "CALLBOARD_TLS_CERT",
+        /// The key of that.
+        pub key: Option<PathBuf> = "CALLBOARD_TLS_KEY",
+        /// Authorities of the certificates that clients must show.
+        pub client_ca: Option<PathBuf> = "CALLBOARD_TLS_CLIENT_CA",
+        /// Authorities that are believed of the nodes that it dials.
+        pub peer_ca: Option<PathBuf> = "CALLBOARD_TLS_PEER_CA",
     }
 }
 
@@ -177,90 +201,14 @@ section! {
     }
 }
 
-section! {
-    /// `[limits]`: what protects the node.
-    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-    pub struct LimitsSection {
-        /// Most jobs that wait or run.
-        pub max_live_jobs: Option<usize> = "CALLBOARD_MAX_LIVE_JOBS",
-        /// Most requests that the actors work on.
-        pub max_in_flight: Option<usize> = "CALLBOARD_MAX_IN_FLIGHT",
-        /// Most requests that wait for a job's end.
-        pub max_waiters: Option<usize> = "CALLBOARD_MAX_WAITERS",
-        /// Time limit of a job that names none, or `none`.
-        pub default_timeout: Option<OptionalMillis> = "CALLBOARD_DEFAULT_TIMEOUT",
-        /// Longest time limit that a job may ask for.
-        pub max_timeout: Option<Millis> = "CALLBOARD_MAX_TIMEOUT",
-        /// Time between TERM and KILL when the job names none.
-        pub default_grace: Option<Millis> = "CALLBOARD_DEFAULT_GRACE",
-        /// Longest time between TERM and KILL that a job may ask for.
-        pub max_grace: Option<Millis> = "CALLBOARD_MAX_GRACE",
-        /// Memory of a job that names none.
-        pub default_memory: Option<ByteCount> = "CALLBOARD_DEFAULT_MEMORY",
-        /// The most memory that a job may ask for.
-        pub max_memory: Option<ByteCount> = "CALLBOARD_MAX_MEMORY",
-        /// CPUs of a job that names none.
-        pub default_cpus: Option<Cpus> = "CALLBOARD_DEFAULT_CPUS",
-        /// The most CPUs that a job may ask for.
-        pub max_cpus: Option<Cpus> = "CALLBOARD_MAX_CPUS",
-        /// Processes and threads of a job that names none.
-        pub default_processes: Option<u32> = "CALLBOARD_DEFAULT_PROCESSES",
-        /// The most processes and threads that a job may ask for.
-        pub max_processes: Option<u32> = "CALLBOARD_MAX_PROCESSES",
-        /// Scratch room of a job that names none.
-        pub default_disk: Option<ByteCount> = "CALLBOARD_DEFAULT_DISK",
-        /// The most scratch room that a job may ask for.
-        pub max_disk: Option<ByteCount> = "CALLBOARD_MAX_DISK",
-        /// Open files of a job that names none.
-        pub default_open_files: Option<u32> = "CALLBOARD_DEFAULT_OPEN_FILES",
-        /// The most open files that a job may ask for.
-        pub max_open_files: Option<u32> = "CALLBOARD_MAX_OPEN_FILES",
-        /// Output kept from the beginning of each stream.
-        pub output_head: Option<ByteCount> = "CALLBOARD_OUTPUT_HEAD",
-        /// Output kept from the end of each stream.
-        pub output_tail: Option<ByteCount> = "CALLBOARD_OUTPUT_TAIL",
-        /// Output of one stream at which a job is killed.
-        pub output_hard: Option<ByteCount> = "CALLBOARD_OUTPUT_HARD",
-        /// Output of one stream that is kept in the job's record.
-        pub output_inline: Option<ByteCount> = "CALLBOARD_OUTPUT_INLINE",
-        /// Artifacts that are kept of one job.
-        pub max_artifacts: Option<ByteCount> = "CALLBOARD_MAX_ARTIFACTS",
-        /// Attempts lost with their node before a job is given up.
-        pub max_lost: Option<u16> = "CALLBOARD_MAX_LOST",
-        /// Age at which a finished job is forgotten; 0 keeps it for ever.
-        pub retention_age: Option<Millis> = "CALLBOARD_RETENTION_AGE",
-        /// Finished jobs that are kept; 0 keeps them all.
-        pub retention_count: Option<u64> = "CALLBOARD_RETENTION_COUNT",
-        /// What finished jobs may occupy; 0 is no limit.
-        pub retention_bytes: Option<ByteCount> = "CALLBOARD_RETENTION_BYTES",
-        /// How long an Idempotency-Key is remembered.
-        pub idempotency_ttl: Option<Millis> = "CALLBOARD_IDEMPOTENCY_TTL",
-    }
-}
-
-section! {
-    /// `[client]` and each of `[contexts.NAME]`: what the commands that ask a server use.
-    #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-    pub struct ClientSection {
-        /// The server to talk to.
-        pub server: Option<String> = "CALLBOARD_SERVER",
-        /// File that holds the token to show to it.
-        pub token_file: Option<PathBuf> = "CALLBOARD_TOKEN_FILE",
-        /// The form of what is printed.
-        pub output: Option<OutputForm> = "CALLBOARD_OUTPUT",
-        /// When there is colour.
-        pub color: Option<ColorWhen> = "CALLBOARD_COLOR",
-        /// Longest silence of a server that is not asked to wait.
-        pub request_timeout: Option<Millis> = "CALLBOARD_REQUEST_TIMEOUT",
-    }
-}
-
 /// One layer of settings: a whole file, or the flags, or the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FileConfig {
     /// Where the node listens and what it owns.
     pub server: ServerSection,
+    /// What it shows, and whom it believes.
+    pub tls: TlsSection,
     /// Where jobs are kept.
     pub store: StoreSection,
     /// How jobs are run.
@@ -293,6 +241,7 @@ impl FileConfig {
     pub fn or(self, lower: Self) -> Self {
         Self {
             server: self.server.or(lower.server),
+            tls: self.tls.or(lower.tls),
             store: self.store.or(lower.store),
             runner: self.runner.or(lower.runner),
             scheduler: self.scheduler.or(lower.scheduler),
@@ -315,6 +264,7 @@ impl FileConfig {
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         Ok(Self {
             server: ServerSection::from_environment(environment)?,
+            tls: TlsSection::from_environment(environment)?,
             store: StoreSection::from_environment(environment)?,
             runner: RunnerSection::from_environment(environment)?,
             scheduler: SchedulerSection::from_environment(environment)?,
@@ -339,6 +289,7 @@ impl FileConfig {
     pub fn keys() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
         let sections = [
             ("server", ServerSection::VARIABLES),
+            ("tls", TlsSection::VARIABLES),
             ("store", StoreSection::VARIABLES),
             ("runner", RunnerSection::VARIABLES),
             ("scheduler", SchedulerSection::VARIABLES),
@@ -358,6 +309,7 @@ impl FileConfig {
     pub fn has(&self, section: &str, key: &str) -> bool {
         match section {
             "server" => self.server.has(key),
+            "tls" => self.tls.has(key),
             "store" => self.store.has(key),
             "runner" => self.runner.has(key),
             "scheduler" => self.scheduler.has(key),

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use actix_web::rt::net::TcpStream;
 use callboard_actors::clock::{self, Moment};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 use tokio::time::{Sleep, sleep};
 
 use super::meter::HttpMeter;
+use super::socket::Socket;
 
 /// Most bytes that are read of a request before its caller has shown a valid token, where one is demanded.
 pub const MAX_UNKNOWN_BYTES: usize = 8 << 10;
@@ -129,7 +129,7 @@ pub struct Terms {
 /// A socket with its valve.
 #[derive(Debug)]
 pub struct Inlet {
-    socket: Take<TcpStream>,
+    socket: Take<Socket>,
     valve: Rc<Valve>,
     terms: Terms,
     /// Bytes of the answer to a head that is too large that are written.
@@ -140,7 +140,7 @@ pub struct Inlet {
 
 impl Inlet {
     /// Puts a valve into a fresh connection.
-    pub fn new(socket: TcpStream, terms: Terms, tokens_demanded: bool) -> Self {
+    pub fn new(socket: Socket, terms: Terms, tokens_demanded: bool) -> Self {
         let valve = Rc::new(Valve::new(tokens_demanded, terms.head_timeout));
         Self { socket: socket.take(0), valve, terms, told: 0, alarm: None }
     }

@@ -140,6 +140,9 @@ kinds! {
     /// The head is too large.
     HEAD_TOO_LARGE = "head-too-large", 431, "Head of the request is too large", None,
         "Send fewer or shorter headers, or a shorter path. Where tokens are demanded a head has at most 8 KiB.";
+    /// Plain HTTP where TLS is spoken.
+    TLS_EXPECTED = "tls-expected", 400, "This port speaks TLS", None,
+        "Write https:// in front of its address. A client that does not know the certificate's authority names it: --ca-cert.";
     /// Our fault.
     INTERNAL = "internal", 500, "The server failed", None,
         "This is a defect of the server. Its log has a line with the request id.";

@@ -1,7 +1,6 @@
 //! Binding, and the server around the routes. It installs no signal handler and stops when it is told to; whether an
 //! address may be bound is decided here, before anything else is started.
 
-use std::future::ready;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -17,12 +16,14 @@ use actix_web::App;
 use actix_web::dev::{AppConfig, ServerHandle};
 use actix_web::error::Error;
 use actix_web::rt::net::TcpStream;
+use rustls::ServerConfig;
 
 use super::configure;
 use super::door::{DEFAULT_BODY_TIMEOUT, Door, HostRule};
 use super::inlet::{Inlet, LINGER, MAX_UNKNOWN_BYTES, Terms};
 use super::kinds;
 use super::problem::{PROBLEM_JSON, Problem, Whence};
+use super::socket;
 
 /// Connections that wait to be accepted, per address.
 const BACKLOG: i32 = 1024;
@@ -50,6 +51,8 @@ pub struct HttpConfig {
     pub body_timeout: Duration,
     /// Longest time that a graceful stop waits for answers under way, in seconds.
     pub stop_timeout_s: u64,
+    /// What is shown to those who connect; without it plain HTTP is spoken.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 impl Default for HttpConfig {
@@ -65,6 +68,7 @@ impl Default for HttpConfig {
             head_timeout: Duration::from_secs(30),
             body_timeout: DEFAULT_BODY_TIMEOUT,
             stop_timeout_s: 10,
+            tls: None,
         }
     }
 }
@@ -200,10 +204,18 @@ fn connections(
         .h1(map_config(app, |()| AppConfig::default()));
     let terms =
         Terms { head_timeout: config.head_timeout, too_large: too_large(), meter: Arc::clone(&door.meter) };
-    let access = Arc::clone(&door.access);
+    let (access, tls, plain) = (Arc::clone(&door.access), config.tls.clone(), plain_on_tls());
     let open = move |socket: TcpStream| {
         let peer = socket.peer_addr().ok();
-        ready(Ok((Inlet::new(socket, terms.clone(), access.is_demanded()), peer)))
+        let (access, tls, plain, terms) =
+            (Arc::clone(&access), tls.clone(), Arc::clone(&plain), terms.clone());
+        async move {
+            let socket = socket::open(socket, tls, &plain).await.map_err(|error| {
+                log::debug!(peer:? = peer; "a connection did not come about: {error}");
+                DispatchError::Io(error)
+            })?;
+            Ok((Inlet::new(socket, terms, access.is_demanded()), peer))
+        }
     };
     fn_service(open).and_then(http)
 }
@@ -211,11 +223,20 @@ fn connections(
 /// The whole answer to a head that is too large to be read before its caller is known.
 fn too_large() -> Arc<[u8]> {
     let detail = format!("the head of the request is larger than {MAX_UNKNOWN_BYTES} bytes");
-    let problem = Problem::new(&kinds::HEAD_TOO_LARGE, detail).body(Whence::default());
+    whole_answer("431 Request Header Fields Too Large", &Problem::new(&kinds::HEAD_TOO_LARGE, detail))
+}
+
+/// The whole answer to plain HTTP where TLS is spoken.
+fn plain_on_tls() -> Arc<[u8]> {
+    let detail = "this port speaks TLS: write https:// in front of its address";
+    whole_answer("400 Bad Request", &Problem::new(&kinds::TLS_EXPECTED, detail))
+}
+
+fn whole_answer(status: &str, problem: &Problem) -> Arc<[u8]> {
     // A struct of strings and numbers always has a JSON form.
-    let body = serde_json::to_string(&problem).unwrap_or_default();
+    let body = serde_json::to_string(&problem.body(Whence::default())).unwrap_or_default();
     let head = format!(
-        "HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-type: {PROBLEM_JSON}\r\n\
+        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: {PROBLEM_JSON}\r\n\
          cache-control: no-store\r\nx-content-type-options: nosniff\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );

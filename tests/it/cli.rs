@@ -36,7 +36,7 @@ impl Said {
     }
 
     /// Its standard output, when all went well and nothing was said beside it.
-    fn fine(&self) -> &str {
+    pub fn fine(&self) -> &str {
         assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{self:?}");
         self.out.trim_end()
     }
@@ -66,7 +66,7 @@ fn said(command: &mut Command) -> Said {
     Said { code: done.status.code(), out: text(done.stdout), err: text(done.stderr) }
 }
 
-fn callboard(args: &[&str]) -> Said {
+pub fn callboard(args: &[&str]) -> Said {
     said(&mut command(args))
 }
 

@@ -48,5 +48,6 @@ mod site;
 mod skip;
 mod snapshots;
 mod stopping;
+mod tls;
 mod tokens;
 mod unusable;

@@ -85,6 +85,7 @@ pub struct Launch {
     port: Option<u16>,
     waits_only_for_life: bool,
     job_uid: Option<u32>,
+    speaks_tls: bool,
 }
 
 impl Launch {
@@ -107,6 +108,7 @@ impl Launch {
             port: None,
             waits_only_for_life: false,
             job_uid: None,
+            speaks_tls: false,
         }
     }
 
@@ -120,6 +122,11 @@ impl Launch {
     pub fn with_rooms(mut self) -> Self {
         self.has_rooms = true;
         self
+    }
+
+    /// Speaks TLS, so that it is up when it refuses plain HTTP.
+    pub fn speaks_tls(self) -> Self {
+        Self { speaks_tls: true, ..self }
     }
 
     /// Waits until it lives only: jobs would not start yet, or a token is demanded.
@@ -223,7 +230,8 @@ impl Launch {
         let mut server = Server { child, port, data_dir: self.data_dir.clone() };
         let began = Instant::now();
         let probe = if self.waits_only_for_life { "/livez" } else { "/readyz" };
-        while !server.answers(probe) {
+        let wanted = if self.speaks_tls { 400 } else { 200 };
+        while !server.answers(probe, wanted) {
             if server.child.try_wait().unwrap().is_some() {
                 return None;
             }
@@ -241,8 +249,8 @@ impl Server {
     }
 
     /// Whether it answers, and not a stranger that took its port first.
-    fn answers(&self, probe: &str) -> bool {
-        self.ask("GET", probe, None).is_some_and(|(status, _)| status == 200) && self.listens()
+    fn answers(&self, probe: &str, wanted: u16) -> bool {
+        self.ask("GET", probe, None).is_some_and(|(status, _)| status == wanted) && self.listens()
     }
 
     fn listens(&self) -> bool {

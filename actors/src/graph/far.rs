@@ -8,6 +8,7 @@ use actix::{Actor, Addr};
 
 use super::{StartError, original};
 use crate::coordinator::Coordinator;
+use crate::courier::Peer;
 use crate::model::{NodeId, Pulses, RunnerSpec};
 use crate::protocol::gateway::{NodeDoors, NodeTokens, Portrait};
 use crate::protocol::metrics::Shutdown;
@@ -17,30 +18,15 @@ use crate::runner_proxy::dial::{self, Dial, Finding};
 use crate::runner_proxy::{Reception, ReceptionSetup};
 use crate::secret::Vault;
 use crate::spool::results::ResultLog;
-use crate::uplink::{JoinTarget, NodeSide, Port, Uplink};
-
-/// A node that a coordinator dials.
-#[derive(Clone)]
-pub struct DialTarget {
-    /// Where it is.
-    pub url: String,
-    /// What it wants to be shown.
-    pub token: Option<String>,
-}
-
-impl std::fmt::Debug for DialTarget {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DialTarget").field("url", &self.url).finish_non_exhaustive()
-    }
-}
+use crate::uplink::{NodeSide, Port, Uplink};
 
 /// Whom a platform speaks with on other machines.
 #[derive(Clone, Debug, Default)]
 pub struct Peers {
     /// Nodes that it dials.
-    pub dials: Vec<DialTarget>,
+    pub dials: Vec<Peer>,
     /// Coordinators that its own node joins.
-    pub joins: Vec<JoinTarget>,
+    pub joins: Vec<Peer>,
     /// Whether coordinators may dial its own node.
     pub is_dialled: bool,
     /// Where its own node keeps results until coordinators elsewhere have them; without one they are in memory only.
@@ -119,10 +105,9 @@ impl Far {
             tokens: Arc::new(Tokens(Arc::clone(&local.vault))),
         };
         let heartbeat_ms = local.heartbeat_ms;
-        for target in peers.dials {
+        for peer in peers.dials {
             let dial = Dial {
-                url: target.url,
-                token: target.token,
+                peer,
                 heartbeat_ms: local.heartbeat_ms,
                 admit: gateway.admit.clone(),
                 orders: gateway.orders.clone(),
@@ -133,9 +118,9 @@ impl Far {
             };
             let (coordinator, vault) = (coordinator.clone(), Arc::clone(&local.vault));
             actix::spawn(async move {
-                let (url, token) = (dial.url.clone(), dial.token.clone());
+                let peer = dial.peer.clone();
                 if dial::keep(dial).await == Finding::Original {
-                    original::begin(url, token, &coordinator, vault, heartbeat_ms).await;
+                    original::begin(peer, &coordinator, vault, heartbeat_ms).await;
                 }
             });
         }

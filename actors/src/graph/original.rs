@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{StartError, ties};
 use crate::coordinator::Coordinator;
-use crate::courier::Courier;
+use crate::courier::{Courier, Peer};
 use crate::exec::{BaseEnv, Executor};
 use crate::model::meter::Meter;
 use crate::model::{NodeId, RoomBoard, RoomFacts, RoomPolicy, RunnerKind, RunnerSpec};
@@ -19,16 +19,11 @@ use crate::runner_proxy::original::OriginalExecutor;
 use crate::secret::Vault;
 
 /// Registers it. What goes wrong is logged: the coordinator does without it.
-pub(super) async fn begin(
-    url: String,
-    token: Option<String>,
-    coordinator: &Addr<Coordinator>,
-    vault: Arc<Vault>,
-    heartbeat_ms: u64,
-) {
+pub(super) async fn begin(peer: Peer, coordinator: &Addr<Coordinator>, vault: Arc<Vault>, heartbeat_ms: u64) {
+    let url = peer.url.clone();
     let node = id_of(&url);
     let (sender, events) = mpsc::unbounded_channel();
-    let executor = OriginalExecutor::new(Courier::new(&url, token), sender);
+    let executor = OriginalExecutor::new(Courier::to(&peer), sender);
     let slots = executor.usable_slots();
     let (died, _) = mpsc::unbounded_channel();
     let setup = RunnerSetup {

@@ -9,7 +9,7 @@ use futures_util::future;
 
 use super::original;
 use crate::clock;
-use crate::courier::{Courier, CourierError, Pauses};
+use crate::courier::{Courier, CourierError, Pauses, Peer};
 use crate::link::{ReportRefusal, ReportReply};
 use crate::model::{NodeId, Pulses, RunnerKind, RunnerSpec};
 use crate::protocol::gateway::{
@@ -24,10 +24,8 @@ use crate::wire::{
 /// What it takes to dial.
 #[derive(Clone, Debug)]
 pub struct Dial {
-    /// Where the node is.
-    pub url: String,
-    /// What it wants to be shown.
-    pub token: Option<String>,
+    /// Where the node is, and what it wants to be shown.
+    pub peer: Peer,
     /// The longest silence that the node may keep, in milliseconds.
     pub heartbeat_ms: u64,
     /// Lets the node in.
@@ -82,7 +80,7 @@ pub async fn keep(dial: Dial) -> Finding {
             return Finding::Stopping;
         }
         if matches!(&broken, Broken::Courier(error) if error.is_status(404) || error.is_status(405))
-            && original::is_original(&Courier::new(&dial.url, dial.token.clone())).await
+            && original::is_original(&Courier::to(&dial.peer)).await
         {
             return Finding::Original;
         }
@@ -92,7 +90,7 @@ pub async fn keep(dial: Dial) -> Finding {
         }
         let why = broken.to_string();
         if why != told {
-            log::warn!(url = dial.url.as_str(); "a runner cannot be talked to: {why}; it is tried again until it can");
+            log::warn!(url = dial.peer.url.as_str(); "a runner cannot be talked to: {why}; it is tried again until it can");
             told = why;
         }
         actix::clock::sleep(pauses.after_failure()).await;
@@ -100,17 +98,17 @@ pub async fn keep(dial: Dial) -> Finding {
 }
 
 async fn converse(dial: &Dial) -> Result<std::convert::Infallible, Broken> {
-    let courier = Courier::new(&dial.url, dial.token.clone());
+    let courier = Courier::to(&dial.peer);
     let hello: HelloBody = courier.post(wire::HELLO, &Protos::OWN, Duration::ZERO).await?;
     let proto = hello.protos.common()?;
     let said = hello.into_introduction();
     let node = said.node;
-    let spec = RunnerSpec { kind: RunnerKind::Dialled, address: Some(dial.url.clone()), ..said.spec };
+    let spec = RunnerSpec { kind: RunnerKind::Dialled, address: Some(dial.peer.url.clone()), ..said.spec };
     let admit = AdmitNode { introduction: Introduction { spec, ..said } };
     let registration = dial.admit.send(admit).await.map_err(|_| Broken::Gone)??;
     let begin = RegisteredBody { proto, registration, token: None, heartbeat_ms: dial.heartbeat_ms };
     courier.post::<_, ()>(wire::BEGIN, &begin, Duration::ZERO).await?;
-    log::info!(url = dial.url.as_str(), node:% = node; "a runner was dialled");
+    log::info!(url = dial.peer.url.as_str(), node:% = node; "a runner was dialled");
     let talk = Talk { dial, courier, node, registration };
     let (orders, reports) = (std::pin::pin!(talk.carry_orders()), std::pin::pin!(talk.carry_reports()));
     future::select(orders, reports).await.factor_first().0

@@ -24,6 +24,18 @@ pub struct NodeArgs {
     /// Jobs that run at once.
     #[arg(long)]
     pub slots: Option<usize>,
+    /// PEM file of its certificate, with those that lead to its authority: its port speaks TLS then.
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of the key of that.
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Whoever connects must show a certificate of an authority in this PEM file.
+    #[arg(long, value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// Of nodes that are dialled by https:// only the authorities in this PEM file are believed; the system's unless said.
+    #[arg(long, value_name = "FILE")]
+    pub tls_peer_ca: Option<PathBuf>,
     /// Serve an open address without a token.
     #[arg(long)]
     pub insecure: bool,
@@ -108,6 +120,10 @@ impl NodeArgs {
         said.server.data_dir.clone_from(&self.data_dir);
         said.server.slots = self.slots;
         said.server.token_file = token_file.cloned();
+        said.tls.cert.clone_from(&self.tls_cert);
+        said.tls.key.clone_from(&self.tls_key);
+        said.tls.client_ca.clone_from(&self.tls_client_ca);
+        said.tls.peer_ca.clone_from(&self.tls_peer_ca);
         said.server.insecure = self.insecure.then_some(true);
         said.server.published = self.published;
         said.server.shutdown_grace = self.shutdown_grace.map(Millis);

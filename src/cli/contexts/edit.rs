@@ -23,7 +23,7 @@ pub(super) trait Edit {
     /// Makes the context the one that holds.
     fn use_context(&mut self, name: &str) -> Option<()>;
     /// Makes the context if there is none, and sets what is said.
-    fn set_context(&mut self, name: &str, server: Option<&str>, token_file: Option<&str>) -> Option<()>;
+    fn set_context(&mut self, name: &str, pairs: &[(&str, String)]) -> Option<()>;
     /// Forgets the context, also as the one that holds.
     fn delete(&mut self, name: &str) -> Option<()>;
 }
@@ -36,7 +36,7 @@ impl Edit for DocumentMut {
         Some(())
     }
 
-    fn set_context(&mut self, name: &str, server: Option<&str>, token_file: Option<&str>) -> Option<()> {
+    fn set_context(&mut self, name: &str, pairs: &[(&str, String)]) -> Option<()> {
         let contexts = self.entry("contexts").or_insert_with(|| {
             let mut table = Table::new();
             // Its own header says nothing beside those of the contexts.
@@ -46,8 +46,7 @@ impl Edit for DocumentMut {
         let inline = contexts.is_inline_table();
         let empty = || if inline { value(InlineTable::new()) } else { Item::Table(Table::new()) };
         let context = contexts.as_table_like_mut()?.entry(name).or_insert_with(empty).as_table_like_mut()?;
-        server.iter().for_each(|server| put(context, "server", server));
-        token_file.iter().for_each(|path| put(context, "token_file", path));
+        pairs.iter().for_each(|(key, text)| put(context, key, text));
         Some(())
     }
 

@@ -155,7 +155,7 @@ fn a_flag_without_a_meaning_is_refused_by_its_name() {
         (&["serve", "-s", "http://127.0.0.1:1"], "--server"),
         (&["bench", "-s", "http://127.0.0.1:1"], "--server"),
         (&["bench", "--token-file", "/dev/null"], "--token-file"),
-        (&["list", "-s", "https://127.0.0.1:1"], "TLS is not supported yet"),
+        (&["list", "-s", "ftp://127.0.0.1:1"], "is no server"),
         (&["run", "-s", "localhost:8000", "--", "true"], "http://"),
     ] {
         callboard(args).refused(2, why);
