@@ -173,6 +173,9 @@ pub struct RunnerSettings {
     pub isolation_check_ms: u64,
     /// What of the host jobs may have in their rooms; the node decides when absent.
     pub allow_mounts: Option<Vec<AllowedMount>>,
+    /// How long jobs go on when a runner is gone without a word, in milliseconds; 0 for not at all. None of a coordinator,
+    /// whose own jobs end with it.
+    pub hold_jobs_ms: Option<u64>,
     /// What people call it; the machine's name when absent.
     pub name: Option<String>,
     /// What jobs may require of it.

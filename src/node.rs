@@ -320,6 +320,7 @@ fn peers(config: &NodeConfig) -> Result<Peers, NodeError> {
         // One that has chosen its coordinator belongs to no other that reaches its port.
         is_dialled: config.role == Role::Runner && config.runner.join.is_none(),
         results_dir: Some(config.server.data_dir.join("results")),
+        hold_ms: config.runner.hold_jobs_ms.unwrap_or(0),
     })
 }
 

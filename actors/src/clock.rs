@@ -18,6 +18,12 @@ impl Moment {
         Instant::now().saturating_duration_since(self.0)
     }
 
+    /// So many milliseconds earlier, as far as the clock goes back.
+    #[must_use]
+    pub fn before(self, ms: u64) -> Self {
+        self.0.checked_sub(Duration::from_millis(ms)).map_or(self, Self)
+    }
+
     /// Whole microseconds since this moment.
     pub fn elapsed_us(self) -> u64 {
         u64::try_from(self.elapsed().as_micros()).unwrap_or(u64::MAX)

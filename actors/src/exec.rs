@@ -27,9 +27,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{
-    AllowedMount, AttemptId, AttemptResult, Isolation, IsolationReport, JobSpec, Limits, ResourceLimits,
-    RoomBoard, SecretEnv, Tier,
+    AllowedMount, AttemptId, AttemptResult, ClusterId, Isolation, IsolationReport, JobSpec, Limits,
+    ResourceLimits, RoomBoard, SecretEnv, Tier,
 };
 
 pub use costs::{RoomCost, bare_rooms, room_costs};
@@ -58,6 +60,28 @@ pub struct ExecJob {
     pub env: BTreeMap<String, String>,
     /// Its secret variables. They win over `env`.
     pub secret_env: SecretEnv,
+    /// Whether it may go on when this process ends without a word; it ends with it otherwise.
+    pub hold: Option<HoldOrder>,
+}
+
+/// How a job outlives its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldOrder {
+    /// Whose job it is: told to the next life of the node.
+    pub cluster: ClusterId,
+    /// For how long it waits for that life, in milliseconds. Then it ends.
+    pub for_ms: u64,
+}
+
+/// An attempt of a former life of the node that goes on, or whose end nobody was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdoptedAttempt {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// Whose.
+    pub cluster: ClusterId,
+    /// Since when it runs, in milliseconds.
+    pub started_ms_ago: u64,
 }
 
 /// What an executor says. At most a handful of events are under way per slot, so the channel needs no bound.
@@ -123,8 +147,17 @@ pub trait Executor: 'static {
     /// whether input still has a reader. `end` says that no more will come after these.
     fn write_input(&mut self, attempt: AttemptId, offset: u64, bytes: &[u8], end: bool) -> (u64, bool);
 
-    /// Takes no more jobs. Running ones go on.
+    /// Takes no more jobs. Running ones go on, and end with this process.
     fn stop(&mut self);
+
+    /// Attempts of a former life that were found when it started, each as if it had been started here: exactly one
+    /// `Finished` follows. Told once.
+    fn adopted(&mut self) -> Vec<AdoptedAttempt> {
+        Vec::new()
+    }
+
+    /// The result of the attempt is where it survives this process.
+    fn recorded(&mut self, _: AttemptId) {}
 
     /// What isolation its plain jobs have.
     fn isolation(&self) -> IsolationReport;

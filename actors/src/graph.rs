@@ -318,6 +318,7 @@ async fn assemble(
         events,
         spool: spool_dir.map(Spool::new),
         results,
+        hold_ms: builder.peers.hold_ms,
         meter: Arc::clone(&builder.meter),
     };
     let runner = Runner::new(setup, guard("runner")).start();

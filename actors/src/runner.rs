@@ -2,6 +2,7 @@
 //! them, and stays able to hear a cancel while it works. It knows no queue and no records.
 
 mod bond;
+mod heritage;
 mod results;
 mod telling;
 
@@ -13,7 +14,7 @@ use futures_util::stream;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{self, Moment};
-use crate::exec::{BaseEnv, ExecEvent, ExecJob, Executor, job_env};
+use crate::exec::{BaseEnv, ExecEvent, ExecJob, Executor, HoldOrder, job_env};
 use crate::link::{Assignment, Command, NodeEffect};
 use crate::model::meter::Meter;
 use crate::model::{AttemptEnd, AttemptId, AttemptResult, Captured, NodeId, Stream, Usage};
@@ -28,6 +29,7 @@ use crate::secret::Vault;
 use crate::spool::Spool;
 use crate::spool::results::ResultLog;
 use bond::Bonds;
+use heritage::Heritage;
 
 /// Most events of the executor that are handled in one go.
 const EVENTS_AT_ONCE: usize = 256;
@@ -48,6 +50,9 @@ pub struct RunnerSetup {
     pub spool: Option<Spool>,
     /// Where results for a coordinator elsewhere are kept until they have their verdict; none where there can be none.
     pub results: Option<ResultLog>,
+    /// How long jobs of a coordinator elsewhere go on when this process ends without a word, in milliseconds; 0 for not
+    /// at all.
+    pub hold_ms: u64,
     /// Counters.
     pub meter: Arc<Meter>,
 }
@@ -56,6 +61,9 @@ pub struct RunnerSetup {
 pub struct Runner {
     setup: RunnerSetup,
     bonds: Bonds,
+    /// What a former life left, until its coordinator is there again.
+    heritage: Heritage,
+    /// Before everything that is spoken of.
     origin: Moment,
     drained: Vec<oneshot::Sender<()>>,
     draining: bool,
@@ -74,11 +82,15 @@ impl std::fmt::Debug for Runner {
 
 impl Runner {
     /// A Runner that reports once it has been told who it is, and to whom.
-    pub fn new(setup: RunnerSetup, guard: DeathGuard) -> Self {
+    pub fn new(mut setup: RunnerSetup, guard: DeathGuard) -> Self {
+        let adopted = setup.executor.adopted();
+        let oldest = adopted.iter().map(|it| it.started_ms_ago).max().unwrap_or(0);
+        let origin = clock::moment().before(oldest);
         Self {
             setup,
             bonds: Bonds::default(),
-            origin: clock::moment(),
+            heritage: Heritage::of(origin.elapsed_ms(), adopted),
+            origin,
             drained: Vec::new(),
             draining: false,
             is_overdue: false,
@@ -128,13 +140,21 @@ impl Runner {
             Ok(secret_env) => secret_env,
             Err(error) => return self.not_started(now, *attempt, error.to_string(), ctx),
         };
-        let job = ExecJob { attempt: *attempt, spec: Arc::clone(spec), env, secret_env };
+        let hold = self.hold_order(*attempt);
+        let job = ExecJob { attempt: *attempt, spec: Arc::clone(spec), env, secret_env, hold };
         if let Err(refusal) = self.setup.executor.start(job)
             && let Some(bond) = self.bonds.holder(*attempt)
         {
             let more = bond.link.on_not_started(*attempt, refusal.to_string());
             self.perform(more, ctx);
         }
+    }
+
+    /// Jobs of coordinators elsewhere may outlive this process: their coordinator does.
+    fn hold_order(&mut self, attempt: AttemptId) -> Option<HoldOrder> {
+        let for_ms = self.setup.hold_ms;
+        let bond = self.bonds.holder(attempt).filter(|bond| bond.tie.is_far() && for_ms > 0)?;
+        Some(HoldOrder { cluster: bond.cluster, for_ms })
     }
 
     /// An attempt without its secret variables ends before it starts: no repetition here would fare better.
@@ -303,7 +323,7 @@ impl Handler<DrainNode> for Runner {
         let (sender, drained) = oneshot::channel();
         self.drained.push(sender);
         ctx.run_later(Duration::from_millis(message.grace_ms), |runner, ctx| {
-            for attempt in runner.bonds.live() {
+            for attempt in runner.bonds.live().into_iter().chain(runner.heritage.attempts()) {
                 runner.setup.executor.kill(attempt, KILL_GRACE_MS);
             }
             runner.is_overdue = true;

@@ -32,6 +32,9 @@ const MAX_WORKERS: usize = 256;
 const DEFAULT_MAX_CONNECTIONS: usize = 10_240;
 /// How long running jobs may go on at a stop when nobody says otherwise, in milliseconds.
 const DEFAULT_SHUTDOWN_GRACE_MS: u64 = 30_000;
+/// How long jobs go on without their runner when nobody says otherwise, in milliseconds: as long as their coordinator waits
+/// for it.
+const DEFAULT_HOLD_MS: u64 = 600_000;
 /// Failed authentications of one address within a minute after which it is not heard, when nobody says otherwise.
 const DEFAULT_AUTH_FAILURES_PER_MINUTE: u32 = 30;
 /// Size at which the audit log is put aside when nobody says otherwise, in bytes.
@@ -63,7 +66,7 @@ pub(super) fn resolve(
     }
     let audit = audit(told.audit)?;
     let admission = told.admission.compile().map_err(|error| ConfigError::Together(error.to_string()))?;
-    let runner = runner(&server, told.runner)?;
+    let runner = runner(role, &server, told.runner)?;
     refuse_unless(role == Role::Runner || runner.join.is_none(), || {
         "only `callboard runner` joins a coordinator: leave `runner.join` out, also in CALLBOARD_JOIN".into()
     })?;
@@ -94,7 +97,12 @@ pub(super) fn resolve(
     })
 }
 
-fn runner(server: &ServerSettings, told: RunnerSection) -> Result<RunnerSettings, ConfigError> {
+fn runner(role: Role, server: &ServerSettings, told: RunnerSection) -> Result<RunnerSettings, ConfigError> {
+    refuse_unless(role == Role::Runner || told.hold_jobs.is_none(), || {
+        "only the jobs of `callboard runner` can be held: leave `runner.hold_jobs` out, also in CALLBOARD_HOLD_JOBS"
+            .into()
+    })?;
+    let hold_jobs_ms = told.hold_jobs.map_or(DEFAULT_HOLD_MS, |time| time.0);
     if let Some(cwd) = told.default_cwd.as_deref().filter(|cwd| !cwd.is_absolute()) {
         return Err(ConfigError::Together(format!(
             "default_cwd must be an absolute path, not `{}`",
@@ -113,6 +121,7 @@ fn runner(server: &ServerSettings, told: RunnerSection) -> Result<RunnerSettings
         allow_host_network: told.allow_host_network.unwrap_or(is_open),
         isolation_check_ms: told.isolation_check.map_or(DEFAULT_ISOLATION_CHECK_MS, |period| period.0),
         allow_mounts: allowed_mounts(told.allow_mounts)?,
+        hold_jobs_ms: (role == Role::Runner).then_some(hold_jobs_ms),
         name: runners::name(told.name)?,
         labels: runners::labels(told.labels)?,
         join: told.join.map(|url| url.0),

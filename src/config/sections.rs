@@ -131,6 +131,8 @@ section! {
         pub isolation_check: Option<Millis> = "CALLBOARD_ISOLATION_CHECK",
         /// What of the host jobs may have in their rooms.
         pub allow_mounts: Option<AllowedMounts> = "CALLBOARD_ALLOW_MOUNTS",
+        /// How long jobs go on when the runner is gone without a word.
+        pub hold_jobs: Option<Millis> = "CALLBOARD_HOLD_JOBS",
         /// What people call it.
         pub name: Option<String> = "CALLBOARD_NAME",
         /// What jobs may require of it.

@@ -154,6 +154,7 @@ fn value(config: &NodeConfig, section: &str, key: &str) -> Option<Value> {
             let words = |allowed: &Vec<_>| allowed.iter().map(ToString::to_string).collect::<Vec<_>>();
             json!(config.runner.allow_mounts.as_ref().map(words))
         }
+        ("runner", "hold_jobs") => config.runner.hold_jobs_ms.map_or(Value::Null, duration),
         ("runner", "name") => json!(config.runner.name),
         ("runner", "labels") => {
             let pairs = config.runner.labels.iter().map(|(key, value)| format!("{key}={value}"));

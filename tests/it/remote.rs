@@ -5,6 +5,7 @@ mod chaos;
 mod faults;
 mod original;
 mod security;
+mod survival;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,17 +38,26 @@ fn url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
+/// A runner whose jobs end with it.
+fn mortal(folder: &Path, name: &str) -> Launch {
+    runner(folder, name).variable("CALLBOARD_HOLD_JOBS", "0")
+}
+
 /// One of each.
 fn pair(folder: &Path, dials: Dials) -> (Server, Server) {
+    pair_with(folder, dials, runner(folder, "a"))
+}
+
+fn pair_with(folder: &Path, dials: Dials, runner: Launch) -> (Server, Server) {
     match dials {
         Dials::Runner => {
             let coordinator = coordinator(folder).unready().start();
-            let runner = runner(folder, "a").variable("CALLBOARD_JOIN", &url(coordinator.port)).start();
+            let runner = runner.variable("CALLBOARD_JOIN", &url(coordinator.port)).start();
             until_ready(&coordinator);
             (coordinator, runner)
         }
         Dials::Coordinator => {
-            let runner = runner(folder, "a").start();
+            let runner = runner.start();
             let coordinator = coordinator(folder).variable("RUNNER_URL", &url(runner.port)).unready().start();
             until_ready(&coordinator);
             (coordinator, runner)
@@ -213,7 +223,7 @@ fn results_outlive_a_runner_that_is_killed_before_it_could_tell_them() {
 fn a_runner_that_is_killed_loses_its_attempts_and_the_jobs_run_again() {
     for dials in BOTH {
         let folder = tempfile::tempdir().unwrap();
-        let (coordinator, mut node) = pair(folder.path(), dials);
+        let (coordinator, mut node) = pair_with(folder.path(), dials, mortal(folder.path(), "a"));
         let evidence = folder.path().join("evidence");
         let id = coordinator.submit(&noted(&evidence, 0.8));
         let never = submit(&coordinator, &json!({ "command": "sleep 60", "on_lost": "never" }));
@@ -221,7 +231,7 @@ fn a_runner_that_is_killed_loses_its_attempts_and_the_jobs_run_again() {
         coordinator.until(&never, "running");
         let node_port = node.port;
         node.kill();
-        let node = runner(folder.path(), "a").on_port(node_port);
+        let node = mortal(folder.path(), "a").on_port(node_port);
         let _node = match dials {
             Dials::Runner => node.variable("CALLBOARD_JOIN", &url(coordinator.port)).start(),
             Dials::Coordinator => node.start(),
@@ -240,13 +250,13 @@ fn a_runner_that_is_back_before_it_was_missed_has_its_jobs_run_again() {
     // With the usual times: it is neither suspect nor lost when it is back.
     let coordinator = coordinator(folder.path()).variable("CALLBOARD_LIVENESS", "default").unready().start();
     let join = |launch: Launch| launch.variable("CALLBOARD_JOIN", &url(coordinator.port));
-    let mut node = join(runner(folder.path(), "a")).start();
+    let mut node = join(mortal(folder.path(), "a")).start();
     until_ready(&coordinator);
     let evidence = folder.path().join("evidence");
     let id = coordinator.submit(&noted(&evidence, 1.0));
     coordinator.until(&id, "running");
     node.kill();
-    let _node = join(runner(folder.path(), "a")).start();
+    let _node = join(mortal(folder.path(), "a")).start();
     let job = coordinator.until(&id, "completed");
     assert_eq!(job["attempts"][0]["fate"], "lost", "{job}");
     assert_eq!(history(&evidence)[&id], (2, 1), "{job}");

@@ -115,7 +115,8 @@ impl Launch {
     /// A runner node instead of a server.
     pub fn runner(mut self) -> Self {
         self.command = "runner";
-        self
+        // What a test leaves behind does not stay for long.
+        self.variable("CALLBOARD_HOLD_JOBS", "20s")
     }
 
     /// Jobs that ask for nothing have what a user's jobs have: a room, where there can be one.

@@ -145,6 +145,7 @@ fn plan(secret: &str) -> Plan {
         input: InputMode::Null,
         timeout_ms: Some(PATIENCE_MS / 2),
         grace_ms: 0,
+        hold: None,
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use zeroize::Zeroizing;
 
+use super::HoldOrder;
 use super::cgroup::Layout;
 use super::sandbox::{Room, Stamp};
 use crate::model::{
@@ -37,13 +38,6 @@ impl RawPath {
     }
 }
 
-/// What a keeper does with its job when the node is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum OnLifelineEnd {
-    /// It kills the whole tree at once. (`HoldUntil` follows when jobs may survive a restart of their node.)
-    Kill,
-}
-
 /// The first frame: everything that stays the same for all jobs of a slot.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Setup {
@@ -67,7 +61,8 @@ pub(crate) struct Setup {
     /// What they are called.
     pub(crate) group_name: String,
     pub(crate) caps: Caps,
-    pub(crate) on_lifeline_end: OnLifelineEnd,
+    /// Where it waits for the next life of its node, when its job may go on without one.
+    pub(crate) door_path: RawPath,
 }
 
 impl Setup {
@@ -122,6 +117,8 @@ pub(crate) struct Plan {
     pub(crate) input: InputMode,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) grace_ms: u64,
+    /// Whether it may go on without its node; it is killed with it otherwise.
+    pub(crate) hold: Option<HoldOrder>,
 }
 
 impl Plan {
@@ -167,8 +164,21 @@ impl std::fmt::Debug for SecretPairs {
 pub(crate) enum ToKeeper {
     Setup(Box<Setup>),
     Run(Box<Plan>),
-    Kill { attempt: AttemptId, grace_ms: u64 },
-    Input { attempt: AttemptId, bytes: Vec<u8>, end: bool },
+    Kill {
+        attempt: AttemptId,
+        grace_ms: u64,
+    },
+    Input {
+        attempt: AttemptId,
+        bytes: Vec<u8>,
+        end: bool,
+    },
+    /// The report of the attempt is where it survives us: the keeper need not repeat it.
+    Recorded {
+        attempt: AttemptId,
+    },
+    /// The node is about to end on purpose: no job goes on without it.
+    HoldNoMore,
 }
 
 /// From a keeper to the node.
@@ -184,6 +194,8 @@ pub(crate) enum FromKeeper {
     Finished { report: Box<Report>, slot_failed: Option<String> },
     /// The slot cannot be used.
     Failed { why: String },
+    /// To the next life of the node: the job that went on without one, or whose report nobody has.
+    Held { attempt: AttemptId, order: HoldOrder, pid: i32, started_ms_ago: u64 },
 }
 
 /// How an attempt ended, as its keeper saw it.

@@ -8,6 +8,7 @@ mod hold;
 mod intake;
 pub(crate) mod launch;
 mod lodge;
+pub(in crate::exec) mod orphaned;
 pub(crate) mod running;
 mod shelter;
 pub(crate) mod slot;

@@ -2,6 +2,7 @@
 //! Nothing here waits for a job or blocks its thread; it must be made and used inside a `LocalSet`, as actors are.
 
 mod input;
+mod keeper;
 mod link;
 mod plans;
 mod rooms;
@@ -11,6 +12,7 @@ mod survivors;
 
 use std::cell::RefCell;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -18,14 +20,16 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use self::keeper::Keeper;
 use self::link::Link;
-use self::plans::{groups, plan_of, setup_of};
+use self::plans::{DOOR, door_of, groups, plan_of, setup_of};
 use self::rooms::Rooms;
 use self::state::State;
 use super::cgroup::Layout;
 use super::frame::{Setup, ToKeeper};
+use super::keeper::orphaned::{self, Found};
 use super::sealed::KeeperProgram;
-use super::{ExecEvents, ExecJob, ExecRefusal, Executor, ProcessConfig, Slot};
+use super::{AdoptedAttempt, ExecEvents, ExecJob, ExecRefusal, Executor, ProcessConfig, Slot};
 use crate::model::{AttemptEnd, AttemptId, IsolationReport, RoomBoard, RoomFacts};
 
 /// Most output that travels inside a result, whatever the configuration says, in bytes: a frame has a bound.
@@ -82,6 +86,7 @@ impl ProcessExecutor {
         let looked = rooms.look();
         let state = Rc::new(RefCell::new(State::new(events, isolation_of(&config), Rc::clone(&rooms))));
         let mut answers = Vec::new();
+        end_beyond(&config);
         for slot in 0..config.slots {
             let answer = open_slot(slot, &config, keeper.as_ref(), &groups, &state)
                 .map_err(|source| ProcessError::Keeper { slot, source })?;
@@ -138,6 +143,14 @@ impl Executor for ProcessExecutor {
 
     fn stop(&mut self) {
         self.state.borrow_mut().stop();
+    }
+
+    fn adopted(&mut self) -> Vec<AdoptedAttempt> {
+        self.state.borrow_mut().take_adopted()
+    }
+
+    fn recorded(&mut self, attempt: AttemptId) {
+        self.state.borrow().recorded(attempt);
     }
 
     fn isolation(&self) -> IsolationReport {
@@ -210,20 +223,53 @@ fn open_slot(
     groups: &Layout,
     state: &Rc<RefCell<State>>,
 ) -> io::Result<oneshot::Receiver<()>> {
-    let (socket, keeper) = match keeper {
-        Some(program) => {
-            let (socket, child) = spawn::keeper_process(program)?;
-            (socket, Some(child))
-        }
-        None => (spawn::keeper_thread(slot)?, None),
-    };
     let setup = ToKeeper::Setup(Box::new(setup_of(slot, config, groups)));
+    let (socket, keeper, first) = match former_keeper(slot, config, keeper.is_some()) {
+        // It has its setup, and gets this one when its job is over.
+        Some((socket, pid)) => (socket, Keeper::Adopted { pid, setup: Some(setup) }, None),
+        None => match keeper {
+            Some(program) => {
+                let (socket, child) = spawn::keeper_process(program)?;
+                (socket, Keeper::Child(child), Some(setup))
+            }
+            None => (spawn::keeper_thread(slot)?, Keeper::Thread, Some(setup)),
+        },
+    };
     let (reader, writer) = tokio::net::UnixStream::from_std(socket)?.into_split();
     let link = Rc::new(Link::new(writer));
-    link.send(&setup).map_err(io::Error::other)?;
+    first.map_or(Ok(()), |setup| link.send(&setup)).map_err(io::Error::other)?;
     let answer = state.borrow_mut().add_slot(Rc::clone(&link), keeper);
     tokio::task::spawn_local(link::converse(slot, reader, link, Rc::downgrade(state)));
     Ok(answer)
+}
+
+/// The keeper of a former life that waits for this one in the slot.
+fn former_keeper(slot: Slot, config: &ProcessConfig, wanted: bool) -> Option<(UnixStream, Option<i32>)> {
+    match orphaned::find(&door_of(slot, config), wanted) {
+        Found::Keeper(socket, pid) => {
+            log::info!(slot; "the keeper of a former life has waited for this one");
+            Some((socket, pid))
+        }
+        Found::Other => {
+            log::warn!(slot; "the job of a former life ends: its keeper is of another version of callboard");
+            None
+        }
+        Found::Nothing => None,
+    }
+}
+
+/// Ends jobs of a former life in slots that are no more.
+fn end_beyond(config: &ProcessConfig) {
+    let entries = std::fs::read_dir(&config.slots_dir).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        let is_door = path.extension().is_some_and(|it| it == DOOR);
+        let slot = path.file_stem().and_then(|name| name.to_str()?.parse::<Slot>().ok());
+        if let Some(slot) = slot.filter(|slot| is_door && *slot >= config.slots)
+            && matches!(orphaned::find(&path, false), Found::Other)
+        {
+            log::warn!(slot; "the job of a former life ends: this life has fewer slots");
+        }
+    }
 }
 
 fn isolation_of(config: &ProcessConfig) -> IsolationReport {

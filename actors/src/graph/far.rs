@@ -31,6 +31,9 @@ pub struct Peers {
     pub is_dialled: bool,
     /// Where its own node keeps results until coordinators elsewhere have them; without one they are in memory only.
     pub results_dir: Option<PathBuf>,
+    /// How long jobs of coordinators elsewhere go on when this process ends without a word, in milliseconds; 0 for not at
+    /// all.
+    pub hold_ms: u64,
 }
 
 impl Peers {

@@ -34,6 +34,7 @@ pub(super) async fn begin(peer: Peer, coordinator: &Addr<Coordinator>, vault: Ar
         events,
         spool: None,
         results: None,
+        hold_ms: 0,
         meter: Arc::new(Meter::default()),
     };
     let runner = Runner::new(setup, DeathGuard::new("original runner", died)).start();

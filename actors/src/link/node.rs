@@ -123,6 +123,16 @@ impl NodeLink {
         self
     }
 
+    /// Adds attempts of an earlier life that its executor has kept alive, with when they started.
+    #[must_use]
+    pub fn with_running(mut self, attempts: impl IntoIterator<Item = (AttemptId, u64)>) -> Self {
+        for (attempt, started_at) in attempts {
+            self.attempts.insert(attempt, NodePhase::Running { started_at });
+            self.occupied += 1;
+        }
+        self
+    }
+
     /// Adds results of an earlier life that its disk has kept.
     #[must_use]
     pub fn with_results(mut self, now: u64, results: impl IntoIterator<Item = AttemptResult>) -> Self {

@@ -10,7 +10,7 @@ use super::Runner;
 use super::bond::{Bond, Retry};
 use crate::clock;
 use crate::link::{NodeLink, ReportReply};
-use crate::model::{AttemptResult, Term};
+use crate::model::{AttemptId, AttemptResult, Term};
 use crate::protocol::runner::{BeginReporting, Occupied, Registration};
 use crate::spool::results::{Joined, ResultLogError};
 
@@ -22,9 +22,8 @@ impl Runner {
     /// the disk has failed.
     pub(super) fn keep(&mut self, now: u64, results: Vec<AttemptResult>, ctx: &mut Context<Self>) {
         // What was given by the coordinator beside this Runner is kept in its records.
-        let (far, near): (Vec<_>, Vec<_>) = results
-            .into_iter()
-            .partition(|result| self.bonds.holder(result.attempt).is_some_and(|bond| bond.tie.is_far()));
+        let (far, near): (Vec<_>, Vec<_>) =
+            results.into_iter().partition(|result| self.is_of_far(result.attempt));
         self.settle(now, near, ctx);
         let log = self.setup.results.as_ref().filter(|_| !far.is_empty());
         let Some(log) = log else {
@@ -33,9 +32,12 @@ impl Runner {
         let results = Arc::new(far);
         let stored = log.append(Arc::clone(&results));
         ctx.spawn(stored.into_actor(self).map(move |stored, runner, ctx| {
-            if let Err(error) = stored.unwrap_or(Err(ResultLogError::Closed)) {
-                runner.setup.meter.results_unkept.add(results.len() as u64);
-                runner.warn_unkept(&error);
+            match stored.unwrap_or(Err(ResultLogError::Closed)) {
+                Ok(()) => results.iter().for_each(|result| runner.setup.executor.recorded(result.attempt)),
+                Err(error) => {
+                    runner.setup.meter.results_unkept.add(results.len() as u64);
+                    runner.warn_unkept(&error);
+                }
             }
             let results = Arc::try_unwrap(results).unwrap_or_else(|shared| (*shared).clone());
             runner.settle(now, results, ctx);
@@ -44,11 +46,17 @@ impl Runner {
         }));
     }
 
+    fn is_of_far(&mut self, attempt: AttemptId) -> bool {
+        self.heritage.holds(attempt) || self.bonds.holder(attempt).is_some_and(|bond| bond.tie.is_far())
+    }
+
     fn settle(&mut self, now: u64, results: Vec<AttemptResult>, ctx: &mut Context<Self>) {
         for result in results {
             if let Some(bond) = self.bonds.holder(result.attempt) {
                 let effects = bond.link.on_finished(now, result);
                 self.perform(effects, ctx);
+            } else {
+                self.heritage.end(result);
             }
         }
     }
@@ -70,7 +78,8 @@ impl Runner {
     /// Slots that can be used: none while the node drains, or while results find no room on the disk.
     pub(super) fn usable_slots(&self) -> u32 {
         let is_full = self.setup.results.as_ref().is_some_and(|log| log.is_full());
-        if is_full || self.draining { 0 } else { self.setup.executor.usable_slots() }
+        let usable = self.setup.executor.usable_slots().saturating_sub(self.heritage.taken());
+        if is_full || self.draining { 0 } else { usable }
     }
 
     fn warn_unkept(&mut self, error: &ResultLogError) {
@@ -95,7 +104,8 @@ impl Runner {
             None => {
                 let now = self.now();
                 let link = NodeLink::new(cluster, self.setup.node, incarnation, term, 0);
-                let link = link.with_results(now, found);
+                let (running, ended) = self.heritage.take(cluster);
+                let link = link.with_running(running).with_results(now, found).with_results(now, ended);
                 self.bonds.add(Bond {
                     cluster,
                     link,
@@ -118,10 +128,13 @@ impl Handler<BeginReporting> for Runner {
 
     fn handle(&mut self, message: BeginReporting, ctx: &mut Context<Self>) -> Self::Result {
         let registration = message.registration;
-        if message.tie.is_far()
-            && let Err(occupied) = self.bonds.make_way(registration.cluster, message.tie)
-        {
-            return Box::pin(fut::ready(Err(occupied)));
+        if message.tie.is_far() {
+            let cluster = registration.cluster;
+            let other = self.heritage.occupied_by_other(cluster).map(Occupied);
+            let occupied = other.or_else(|| self.bonds.make_way(cluster, message.tie).err());
+            if let Some(occupied) = occupied {
+                return Box::pin(fut::ready(Err(occupied)));
+            }
         }
         let Some(log) = self.setup.results.as_ref().filter(|_| message.tie.is_far()) else {
             self.begin(message, Vec::new(), ctx);

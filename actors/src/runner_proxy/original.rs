@@ -262,6 +262,7 @@ mod tests {
 
     fn job(spec: JobSpec) -> ExecJob {
         ExecJob {
+            hold: None,
             attempt: AttemptId::new(JobId::from_bytes([1; 16]), Epoch(1)),
             spec: Arc::new(spec),
             env: [("A".to_owned(), "it's".to_owned())].into_iter().collect(),

@@ -135,6 +135,7 @@ fn runner_with(log: ResultLog, meter: Arc<Meter>) -> Addr<Runner> {
     let make = scripted_executor(4, |_| Some(AttemptEnd::Exited(Exit::Code(3))));
     let (died, _) = mpsc::unbounded_channel();
     let setup = RunnerSetup {
+        hold_ms: 0,
         node: NodeId::from_bytes([1; 16]),
         executor: make(sender),
         base_env: BaseEnv::default(),

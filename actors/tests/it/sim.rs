@@ -4,8 +4,8 @@
 //!
 //! What goes wrong until the faults end: messages of all kinds are dropped, doubled, delayed and so overtake each other;
 //! links are cut, one way or both; everything is cut off at once; nodes and coordinator crash, with what they had not
-//! synced surviving by chance (results on a node's disk, verdicts noted there, the coordinator's records), and stand
-//! still; nodes' clocks run up to 5 % wrong; executors refuse, fail to spawn and lose processes; slots come and go; nodes
+//! synced surviving by chance (results on a node's disk, verdicts noted there, the coordinator's records) and jobs outliving
+//! their node for its next life to find, and stand still; nodes' clocks run up to 5 % wrong; executors refuse, fail to spawn and lose processes; slots come and go; nodes
 //! are offered more than they can take. Meanwhile users submit and cancel, and operators retract, drain and resume.
 //!
 //! Checked after every step, by the names of the design (`oracle` unless said otherwise):
@@ -140,7 +140,7 @@ fn nodes_that_obey_old_commands_are_noticed() {
 
 #[test]
 fn nodes_that_obey_commands_to_their_earlier_lives_are_noticed() {
-    bites(Sabotage::OtherLivesObeyed, 1_000, &["started twice", "after it was"]);
+    bites(Sabotage::OtherLivesObeyed, 1_000, &["started twice", "after it was", "counts as lost"]);
 }
 
 #[test]
@@ -180,6 +180,11 @@ fn nodes_that_forget_what_they_gave_back_are_noticed() {
 #[test]
 fn nodes_that_lose_their_results_are_noticed() {
     bites(Sabotage::SpoolLost, 1_000, &["on its node's disk", "I10"]);
+}
+
+#[test]
+fn nodes_that_say_nothing_of_what_outlived_them_are_noticed() {
+    bites(Sabotage::AdoptedUnlisted, 1_000, &["proved to be gone", "counts as lost", "while it runs"]);
 }
 
 #[test]

@@ -92,6 +92,9 @@ pub struct RunnerArgs {
     /// File that holds the token that lets it join: one with the scope `runner`.
     #[arg(long, value_name = "FILE")]
     pub join_token_file: Option<PathBuf>,
+    /// How long its jobs go on when it is gone without a word, as after a crash; 0 to end them with it. 10m unless said.
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub hold_jobs: Option<u64>,
     /// What people call it; the machine's name unless said.
     #[arg(long)]
     pub name: Option<String>,
@@ -106,6 +109,7 @@ impl RunnerArgs {
         let mut said = self.node.settings(token_file);
         said.runner.join.clone_from(&self.join);
         said.runner.join_token_file.clone_from(&self.join_token_file);
+        said.runner.hold_jobs = self.hold_jobs.map(Millis);
         said.runner.name.clone_from(&self.name);
         said.runner.labels = (!self.label.is_empty()).then(|| List(self.label.clone()));
         said

@@ -175,6 +175,7 @@ fn refused_job() -> (callboard_actors::model::AttemptId, callboard_actors::exec:
     (
         attempt,
         callboard_actors::exec::ExecJob {
+            hold: None,
             attempt,
             spec,
             env: Default::default(),

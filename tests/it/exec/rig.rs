@@ -82,7 +82,7 @@ impl Rig {
     pub fn submit_as(&mut self, attempt: AttemptId, spec: JobSpec) {
         let env = job_env(&BaseEnv::default(), &spec.env, attempt, 1);
         self.executor
-            .start(ExecJob { attempt, spec: Arc::new(spec), env, secret_env: Default::default() })
+            .start(ExecJob { attempt, spec: Arc::new(spec), env, secret_env: Default::default(), hold: None })
             .unwrap();
     }
 

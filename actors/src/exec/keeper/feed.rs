@@ -33,6 +33,11 @@ impl Feed {
         self.pipe.as_ref().map(|pipe| (pipe, self.written < self.buffer.len()))
     }
 
+    /// Whether no more bytes are to come.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.ended || self.pipe.is_none()
+    }
+
     /// Adds bytes to the buffer; bytes without a reader are dropped.
     pub(crate) fn add(&mut self, bytes: &[u8], end: bool) {
         if self.pipe.is_none() {

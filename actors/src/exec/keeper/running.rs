@@ -152,6 +152,16 @@ impl Running {
         self.attempt
     }
 
+    /// Its process, and since when it runs, in milliseconds.
+    pub(crate) fn standing(&self) -> (i32, u64) {
+        (self.pid, self.started.elapsed_ms())
+    }
+
+    /// Whether it can do without its node: what was accepted of its input and is not here yet would be missing.
+    pub(crate) fn may_be_held(&self) -> bool {
+        self.feed.as_ref().is_none_or(Feed::is_complete)
+    }
+
     /// Asks for the end: TERM now, KILL after the grace. A later call with a shorter grace wins.
     pub(crate) fn end(&mut self, grace_ms: u64) {
         self.descend(Cause::Asked, grace_ms);

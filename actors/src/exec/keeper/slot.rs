@@ -11,13 +11,16 @@ use rustix::net::{SendFlags, send};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::hold;
+use super::orphaned::{Caller, Door};
 use super::running::Running;
 use super::tree::Grip;
 use super::walk;
+use crate::exec::HoldOrder;
 use crate::exec::alarm::Alarm;
-use crate::exec::frame::{FromKeeper, Inbox, OnLifelineEnd, Plan, Setup, ToKeeper, encode};
+use crate::exec::frame::{FromKeeper, Inbox, Plan, Setup, ToKeeper, encode};
 use crate::exec::home;
 use crate::exec::spooling::{SpoolFolder, open_root};
+use crate::model::AttemptId;
 
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// How often a held lock is tried again, in milliseconds.
@@ -37,6 +40,18 @@ pub(crate) struct SlotKeeper {
     running: Option<Running>,
     scratch: Vec<u8>,
     given_up: bool,
+    /// The last job that may do without its node, until its report is where that survives.
+    held: Option<Held>,
+}
+
+/// What a keeper has beside the job itself, to do without its node.
+struct Held {
+    attempt: AttemptId,
+    order: HoldOrder,
+    /// Its process, and since when it runs, as they were when it ended.
+    standing: (i32, u64),
+    /// How it ended, when it has.
+    report: Option<FromKeeper>,
 }
 
 /// The conversation is over.
@@ -54,18 +69,21 @@ impl SlotKeeper {
             running: None,
             scratch: vec![0; SCRATCH_BYTES],
             given_up: false,
+            held: None,
         }
     }
 
-    /// Serves until the lifeline ends, then kills what runs. The lock outlives the tree.
+    /// Serves until the lifeline ends, and goes on for the next life of the node where it may; then kills what runs. The
+    /// lock outlives the tree.
     pub(crate) fn run(mut self) {
-        while self.serve().is_ok() {}
-        let on_end = self.setup.as_ref().map(|setup| setup.on_lifeline_end);
-        match (on_end, self.running.take()) {
-            (Some(OnLifelineEnd::Kill), Some(running)) => {
-                let _ = running.abandon();
+        loop {
+            while self.serve().is_ok() {}
+            if !self.waits_for_node() {
+                break;
             }
-            (_, None) | (None, Some(_)) => {}
+        }
+        if let (Some(_), Some(running)) = (&self.setup, self.running.take()) {
+            let _ = running.abandon();
         }
         if self.grip == Grip::Subreaper {
             while super::tree::kill_everything().is_err() {}
@@ -77,9 +95,57 @@ impl SlotKeeper {
         drop(self.lock);
     }
 
+    /// The node is gone. Goes on with a job that may do without one, or keeps its report, until the node's next life has
+    /// come for it (true), or the time for that is over.
+    fn waits_for_node(&mut self) -> bool {
+        let may = |running: &Running| running.may_be_held();
+        let (Some(setup), Some(held)) = (&self.setup, &self.held) else { return false };
+        if self.grip == Grip::Group || !self.running.as_ref().is_none_or(may) {
+            return false;
+        }
+        let until = Alarm::after_ms(held.order.for_ms);
+        let Ok(door) = Door::open(&setup.door_path.to_path()) else { return false };
+        // Whoever reads what the node says must not wait for us.
+        if let Ok(null) = openat(CWD, "/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+            let _ = rustix::stdio::dup2_stderr(&null);
+        }
+        while !until.is_due() && self.held.is_some() {
+            let Ok(ready) = self.wait(Some((&door, until))) else { return false };
+            if !ready[0].is_empty() {
+                match door.answer() {
+                    Caller::Node(lifeline) => {
+                        drop(door);
+                        (self.lifeline, self.inbox) = (lifeline, Inbox::default());
+                        // One that is gone again is waited for again.
+                        let _ = self.introduce();
+                        return true;
+                    }
+                    Caller::Stranger => return false,
+                    Caller::Nobody => {}
+                }
+            }
+            let turn =
+                |running: &mut Running, scratch: &mut [u8]| running.turn(ready[1..].iter().copied(), scratch);
+            if self.running.as_mut().is_some_and(|running| turn(running, &mut self.scratch)) {
+                // There is nobody to tell it to, so it is kept.
+                let _ = self.finish();
+            }
+        }
+        false
+    }
+
+    /// Tells the node's next life what it comes for.
+    fn introduce(&mut self) -> Result<(), Over> {
+        let Some(Held { attempt, order, standing, report }) = &self.held else { return Err(Over) };
+        let (pid, started_ms_ago) = self.running.as_ref().map_or(*standing, Running::standing);
+        let (attempt, order) = (*attempt, *order);
+        self.say(&FromKeeper::Held { attempt, order, pid, started_ms_ago })?;
+        report.as_ref().map_or(Ok(()), |report| self.say(report))
+    }
+
     /// One round: wait, hear, act.
     fn serve(&mut self) -> Result<(), Over> {
-        let ready = self.wait()?;
+        let ready = self.wait(None)?;
         if !ready[0].is_empty() {
             self.hear()?;
         }
@@ -93,18 +159,23 @@ impl SlotKeeper {
         self.tell_progress()
     }
 
-    /// What is ready: the lifeline first, then the job's descriptors in its own order.
+    /// What is ready: the lifeline first, or the door where one waits there, then the job's descriptors in its own order.
     ///
     /// # Errors
     /// Nothing can be waited for any more, as where somebody has taken our limits away: then the end is the only way out.
-    fn wait(&self) -> Result<[PollFlags; MOST_FDS], Over> {
+    fn wait(&self, at_door: Option<(&Door, Alarm)>) -> Result<[PollFlags; MOST_FDS], Over> {
         let mut fds = Vec::with_capacity(MOST_FDS);
-        fds.push(PollFd::new(&self.lifeline, PollFlags::IN));
-        let mut time = None;
+        fds.push(match at_door {
+            Some((door, _)) => PollFd::new(door.listener(), PollFlags::IN),
+            None => PollFd::new(&self.lifeline, PollFlags::IN),
+        });
+        let mut soonest = at_door.map(|(_, until)| until.left());
         if let Some(running) = &self.running {
             running.poll_fds(&mut fds);
-            time = Timespec::try_from(running.wake_after()).ok();
+            let due = running.wake_after();
+            soonest = Some(soonest.map_or(due, |soonest| soonest.min(due)));
         }
+        let time = soonest.and_then(|soonest| Timespec::try_from(soonest).ok());
         let mut ready = [PollFlags::empty(); MOST_FDS];
         match poll(&mut fds, time.as_ref()) {
             Ok(_) => {
@@ -145,16 +216,26 @@ impl SlotKeeper {
                     running.input(&bytes, end);
                 }
             }
+            ToKeeper::Recorded { attempt } => {
+                self.held.take_if(|held| held.attempt == attempt && held.report.is_some());
+            }
+            ToKeeper::HoldNoMore => self.held = None,
         }
         Ok(())
     }
 
     /// The running job, when it is the one that is meant.
-    fn job(&mut self, attempt: crate::model::AttemptId) -> Option<&mut Running> {
+    fn job(&mut self, attempt: AttemptId) -> Option<&mut Running> {
         self.running.as_mut().filter(|it| it.attempt() == attempt)
     }
 
     fn set_up(&mut self, setup: Box<Setup>) -> Result<(), Over> {
+        if self.setup.is_some() {
+            // Of the next life: what was set up by hand before it holds for it as well.
+            self.spool_root = open_root(&setup.spool_dir.to_path()).ok();
+            self.setup = Some(setup);
+            return Ok(());
+        }
         if self.grip == Grip::Subreaper && !walk::is_possible() {
             let why = "/proc does not list the children of processes (CONFIG_PROC_CHILDREN)";
             return self.give_up(why.into());
@@ -209,8 +290,12 @@ impl SlotKeeper {
             return Err(Over); // The node lost count of its slots; ending the conversation ends everything.
         };
         let folder = SpoolFolder::new(self.spool_root.clone(), plan.attempt);
+        let (attempt, order) = (plan.attempt, plan.hold);
+        self.held = None;
         match Running::start(plan, setup, folder, self.grip) {
             Ok(running) => {
+                let standing = running.standing();
+                self.held = order.map(|order| Held { attempt, order, standing, report: None });
                 self.running = Some(running);
                 Ok(())
             }
@@ -238,9 +323,15 @@ impl SlotKeeper {
         let Some(running) = self.running.take() else {
             return Ok(());
         };
+        let standing = running.standing();
         let ended = running.finish(&mut self.scratch);
         self.given_up = ended.slot_failed.is_some();
-        self.say(&FromKeeper::Finished { report: Box::new(ended.report), slot_failed: ended.slot_failed })
+        let report = FromKeeper::Finished { report: Box::new(ended.report), slot_failed: ended.slot_failed };
+        let said = self.say(&report);
+        if let Some(held) = &mut self.held {
+            (held.standing, held.report) = (standing, Some(report));
+        }
+        said
     }
 
     fn give_up(&mut self, why: String) -> Result<(), Over> {

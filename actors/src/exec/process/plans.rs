@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::MOST_INLINE_BYTES;
 use crate::exec::cgroup::{self, Layout, Obstacle};
-use crate::exec::frame::{Caps, OnLifelineEnd, Plan, RawPath, SecretPairs, Setup};
+use crate::exec::frame::{Caps, Plan, RawPath, SecretPairs, Setup};
 use crate::exec::sandbox::{HOME, Room, USER};
 use crate::exec::{ExecJob, ProcessConfig, RunAs, Slot};
 use crate::model::Confinement;
@@ -35,9 +35,17 @@ pub(super) fn setup_of(slot: Slot, config: &ProcessConfig, groups: &Layout) -> S
             inline: config.output_inline_bytes.min(MOST_INLINE_BYTES),
             artifacts: config.artifacts_bytes,
         },
-        on_lifeline_end: OnLifelineEnd::Kill,
+        door_path: raw(&door_of(slot, config)),
     }
 }
+
+/// Where the keeper of a slot waits for the node's next life.
+pub(super) fn door_of(slot: Slot, config: &ProcessConfig) -> PathBuf {
+    config.slots_dir.join(format!("{slot}.{DOOR}"))
+}
+
+/// What such a place is called after its slot.
+pub(super) const DOOR: &str = "door";
 
 /// The control groups that keepers may make, and why there are not more. A thread is no keeper: it cannot enter one
 /// without the whole node.
@@ -81,6 +89,7 @@ pub(super) fn plan_of(job: ExecJob, decision: Grant) -> Plan {
         input: job.spec.input.clone(),
         timeout_ms: job.spec.timeout_ms,
         grace_ms: job.spec.grace_ms,
+        hold: job.hold,
     }
 }
 

@@ -8,12 +8,13 @@ use std::rc::Rc;
 use tokio::sync::oneshot;
 
 use super::input::InputLedger;
+use super::keeper::Keeper;
 use super::link::Link;
 use super::rooms::Rooms;
 use super::survivors;
 use crate::clock::{Moment, moment};
 use crate::exec::frame::{FromKeeper, Report, ToKeeper};
-use crate::exec::{ExecEvent, ExecEvents, ExecRefusal, Slot};
+use crate::exec::{AdoptedAttempt, ExecEvent, ExecEvents, ExecRefusal, Slot};
 use crate::model::{
     Artifacts, AttemptEnd, AttemptId, AttemptResult, Captured, Confinement, InputMode, IsolationReport,
     Network, Usage,
@@ -28,14 +29,18 @@ pub(super) struct State {
     events: ExecEvents,
     isolation: IsolationReport,
     rooms: Rc<Rooms>,
+    /// Found when their keepers were, and not told of yet.
+    adopted: Vec<AdoptedAttempt>,
 }
 
 struct SlotState {
     link: Rc<Link>,
-    keeper: Option<Child>,
+    keeper: Option<Keeper>,
     answer: Option<oneshot::Sender<()>>,
     is_quarantined: bool,
     job: Option<JobState>,
+    /// The last attempt that its keeper has told the end of.
+    last: Option<AttemptId>,
 }
 
 struct JobState {
@@ -57,13 +62,22 @@ impl State {
             events,
             isolation,
             rooms,
+            adopted: Vec::new(),
         }
     }
 
     /// Adds the next slot. The receiver hears when it is usable or quarantined.
-    pub(super) fn add_slot(&mut self, link: Rc<Link>, keeper: Option<Child>) -> oneshot::Receiver<()> {
+    pub(super) fn add_slot(&mut self, link: Rc<Link>, keeper: Keeper) -> oneshot::Receiver<()> {
         let (answer, receiver) = oneshot::channel();
-        self.slots.push(SlotState { link, keeper, answer: Some(answer), is_quarantined: false, job: None });
+        let keeper = Some(keeper);
+        self.slots.push(SlotState {
+            link,
+            keeper,
+            answer: Some(answer),
+            is_quarantined: false,
+            job: None,
+            last: None,
+        });
         receiver
     }
 
@@ -138,6 +152,21 @@ impl State {
 
     pub(super) fn stop(&mut self) {
         self.is_stopping = true;
+        for slot in &self.slots {
+            // One that is gone holds nothing.
+            let _ = slot.link.send(&ToKeeper::HoldNoMore);
+        }
+    }
+
+    pub(super) fn take_adopted(&mut self) -> Vec<AdoptedAttempt> {
+        std::mem::take(&mut self.adopted)
+    }
+
+    /// Lets the keeper that had the attempt last forget its report. The others do not know it.
+    pub(super) fn recorded(&self, attempt: AttemptId) {
+        for slot in self.slots.iter().filter(|slot| slot.last == Some(attempt)) {
+            let _ = slot.link.send(&ToKeeper::Recorded { attempt });
+        }
     }
 
     /// Takes note of what a keeper said.
@@ -153,7 +182,26 @@ impl State {
                 }
             }
             FromKeeper::Failed { why } => self.quarantine(slot, why),
+            FromKeeper::Held { attempt, order, pid, started_ms_ago } => {
+                self.adopt(slot, AdoptedAttempt { attempt, cluster: order.cluster, started_ms_ago }, pid);
+            }
         }
+    }
+
+    fn adopt(&mut self, slot: Slot, adopted: AdoptedAttempt, pid: i32) {
+        let state = &mut self.slots[slot as usize];
+        let Some(answer) = state.answer.take() else { return }; // Too late: it was given up.
+        let AdoptedAttempt { attempt, started_ms_ago, .. } = adopted;
+        // Nothing streams to it: such jobs are not held.
+        state.job = Some(JobState {
+            attempt,
+            input: None,
+            pid: Some(pid),
+            assigned: moment().before(started_ms_ago),
+        });
+        self.busy.insert(attempt, slot);
+        self.adopted.push(adopted);
+        let _ = answer.send(());
     }
 
     fn slot_is_ready(&mut self, slot: Slot) {
@@ -187,7 +235,13 @@ impl State {
 
     fn job_finished(&mut self, slot: Slot, report: Report, is_reusable: bool) {
         let attempt = report.attempt;
-        let job = self.slots[slot as usize].job.take();
+        let state = &mut self.slots[slot as usize];
+        let job = state.job.take();
+        state.last = Some(attempt);
+        if let Some(setup) = state.keeper.as_mut().and_then(Keeper::take_setup) {
+            // A keeper that is gone is heard of elsewhere.
+            let _ = state.link.send(&setup);
+        }
         self.busy.remove(&attempt);
         if is_reusable {
             self.free.push(slot);
@@ -219,7 +273,7 @@ impl State {
 
     /// The conversation is over: the slot is lost, and what its keeper held is killed as far as it can be found.
     pub(super) fn keeper_ended(&mut self, slot: Slot, why: String) {
-        if let Some(keeper) = self.slots[slot as usize].keeper.take() {
+        if let Some(keeper) = self.slots[slot as usize].keeper.take().and_then(Keeper::into_child) {
             reap(vec![keeper]);
         }
         self.quarantine(slot, why);
@@ -231,11 +285,8 @@ impl State {
         let Some(slot) = self.busy.get(&attempt) else {
             return false;
         };
-        let keeper = self.slots[*slot as usize].keeper.as_mut();
-        if let Some(keeper) = keeper.filter(|keeper| survivors::is_stopped(keeper.id() as i32)) {
+        if self.slots[*slot as usize].keeper.as_mut().is_some_and(Keeper::kill_if_stopped) {
             log::error!(slot = *slot; "a keeper is stopped, so it is killed together with its job");
-            // If it has ended by now, that is heard.
-            let _ = keeper.kill();
         }
         true
     }
@@ -301,15 +352,14 @@ impl Drop for State {
     fn drop(&mut self) {
         let mut keepers = Vec::new();
         for slot in &mut self.slots {
+            // Whoever drops us wants everything to end.
+            let _ = slot.link.send(&ToKeeper::HoldNoMore);
             slot.link.close();
-            if let Some(keeper) = slot.keeper.as_mut()
-                && slot.job.is_none()
-                && survivors::is_stopped(keeper.id() as i32)
-            {
-                // It holds nothing and would never hear that this is the end.
-                let _ = keeper.kill();
+            if slot.job.is_none() {
+                // One that is stopped holds nothing and would never hear that this is the end.
+                let _ = slot.keeper.as_mut().map(Keeper::kill_if_stopped);
             }
-            keepers.extend(slot.keeper.take());
+            keepers.extend(slot.keeper.take().and_then(Keeper::into_child));
         }
         reap(keepers);
     }

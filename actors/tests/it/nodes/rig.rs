@@ -145,6 +145,7 @@ impl Site {
         let (events_sender, events) = mpsc::unbounded_channel();
         let board = Arc::new(HealthBoard::default());
         let setup = RunnerSetup {
+            hold_ms: 0,
             node,
             executor: Box::new(NoopExecutor::scripted(spec.slots, events_sender, Box::new(script))),
             base_env: BaseEnv::default(),

@@ -36,6 +36,8 @@ pub enum Sabotage {
     ReturnsForgotten,
     /// Nodes lose what their disks had kept.
     SpoolLost,
+    /// Nodes say nothing of what has outlived them.
+    AdoptedUnlisted,
     /// The coordinator judges each node alone, and its own delays as silence of them.
     NoBrake,
 }
@@ -78,7 +80,6 @@ pub enum Event {
     /// A process ends, by itself or killed.
     Exit {
         node: usize,
-        life: u64,
         attempt: AttemptId,
         how: Exit,
     },

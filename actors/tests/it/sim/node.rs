@@ -11,7 +11,7 @@ use callboard_actors::model::{AttemptEnd, AttemptId, Incarnation, Term};
 
 use super::env::{Down, Env, Event, Sabotage, Up};
 use disk::Disk;
-use executor::Executor;
+use executor::{Ended, Executor};
 
 /// A clock that runs up to 5 % too fast or too slowly.
 #[derive(Clone, Copy)]
@@ -41,6 +41,8 @@ pub struct SimNode {
     clock: Clock,
     disk: Disk,
     executors: BTreeMap<AttemptId, Executor>,
+    /// What ended while no life of the node was registered; its keeper has kept that.
+    ended: Vec<Ended>,
     registered: bool,
     register: Option<Asked>,
     report: Option<Asked>,
@@ -58,6 +60,7 @@ impl SimNode {
             clock: Clock { percent: plan.clock_percent },
             disk: Disk::default(),
             executors: BTreeMap::new(),
+            ended: Vec::new(),
             registered: false,
             register: None,
             report: None,
@@ -74,10 +77,11 @@ impl SimNode {
     }
 
     pub fn die(&mut self, env: &mut Env) {
-        env.oracle.node_dies(self.index);
+        let survivors = self.survivors(env);
+        env.oracle.happened[4] += survivors.len() as u64;
+        env.oracle.node_dies(self.index, &survivors);
         self.life = None;
         self.link = None;
-        self.executors.clear();
         self.registered = false;
         (self.register, self.report) = (None, None);
         let spooled = env.plan.nodes[self.index].spooled && env.sabotage != Sabotage::SpoolLost;
@@ -169,9 +173,11 @@ impl SimNode {
                 let id = env.node_ids[self.index];
                 let link = NodeLink::new(env.cluster, id, incarnation, term, self.slots);
                 let now = self.clock.now(env);
+                let link = link.with_running(self.adopted(env));
                 let mut link = link.with_term_seen(self.disk.term).with_results(now, self.disk.results());
                 link.set_prefetch(env.plan.nodes[self.index].prefetch);
                 self.link = Some(link);
+                self.tell_ended(env);
             }
         }
         self.keep_term();

@@ -11,7 +11,7 @@ pub struct Oracle {
     pub submitted: BTreeMap<JobId, OnLost>,
     acknowledged: BTreeSet<JobId>,
     started: BTreeMap<JobId, BTreeSet<Epoch>>,
-    running: BTreeMap<AttemptId, (usize, u64)>,
+    running: BTreeMap<AttemptId, usize>,
     succeeded: BTreeSet<AttemptId>,
     results_read: BTreeSet<AttemptId>,
     given_back: BTreeMap<AttemptId, usize>,
@@ -22,7 +22,7 @@ pub struct Oracle {
     terms: BTreeMap<usize, Term>,
     pub processes: u64,
     /// What `Stats::happened` counts.
-    pub happened: [u64; 4],
+    pub happened: [u64; 5],
     /// What records became, for the log of a failed run.
     pub trail: Option<Vec<String>>,
 }
@@ -77,16 +77,16 @@ impl Oracle {
     }
 
     /// A process comes to life.
-    pub fn process_starts(&mut self, node: usize, life: u64, attempt: AttemptId) {
+    pub fn process_starts(&mut self, node: usize, attempt: AttemptId) {
         self.processes += 1;
         if let Some(why) = self.never_again.get(&attempt) {
             self.broken(format!("{attempt} starts on node {node} after it was {why}"));
         }
-        let here = |(other, at): (&AttemptId, &(usize, u64))| other.job == attempt.job && *at == (node, life);
+        let here = |(other, at): (&AttemptId, &usize)| other.job == attempt.job && *at == node;
         if self.running.iter().any(here) {
             self.broken(format!("{attempt} starts on node {node} beside an earlier attempt at the job"));
         }
-        self.running.insert(attempt, (node, life));
+        self.running.insert(attempt, node);
         let epochs = self.started.entry(attempt.job).or_default();
         if !epochs.insert(attempt.epoch) {
             self.broken(format!("I5: {attempt} is started twice"));
@@ -103,9 +103,9 @@ impl Oracle {
         }
     }
 
-    /// Everything on a node died with it.
-    pub fn node_dies(&mut self, node: usize) {
-        self.running.retain(|_, (at, _)| *at != node);
+    /// Everything on a node died with it, but for these.
+    pub fn node_dies(&mut self, node: usize, survivors: &[AttemptId]) {
+        self.running.retain(|attempt, at| *at != node || survivors.contains(attempt));
         self.given_back.retain(|_, at| *at != node);
     }
 
@@ -171,7 +171,7 @@ impl Oracle {
 
     /// The coordinator takes an attempt for gone or for never started, on the word of its node.
     pub fn proved(&mut self, attempt: AttemptId, what: &'static str) {
-        if let Some((node, _)) = self.running.get(&attempt) {
+        if let Some(node) = self.running.get(&attempt) {
             self.broken(format!("{attempt} was {what} while it runs on node {node}"));
         }
         self.never_again.insert(attempt, what);

@@ -15,6 +15,8 @@ pub struct NodePlan {
     pub slots: u32,
     /// Whether results outlive the node's process.
     pub spooled: bool,
+    /// Whether its jobs may outlive it: keepers hold them for its next life.
+    pub held: bool,
     /// Attempts that it holds beyond its slots.
     pub prefetch: u32,
     /// How fast its clock runs.
@@ -56,6 +58,7 @@ impl Plan {
         let node = |_| NodePlan {
             slots: rng.within(1, 3) as u32,
             spooled: rng.percent(50),
+            held: rng.percent(50),
             prefetch: rng.pick(prefetches),
             clock_percent: rng.pick(clocks),
         };

@@ -14,8 +14,9 @@ pub struct Stats {
     pub steps: u64,
     pub processes: u64,
     pub jobs: u64,
-    /// Attempts that came back retracted, commands refused, orders to drain obeyed, sweeps with the brake on.
-    pub happened: [u64; 4],
+    /// Attempts that came back retracted, commands refused, orders to drain obeyed, sweeps with the brake on,
+    /// attempts that outlived their node.
+    pub happened: [u64; 5],
 }
 
 impl Stats {
@@ -205,9 +206,8 @@ fn node_step(env: &mut Env, nodes: &mut [SimNode], event: Event) {
         }
         Event::NodeTick { node, life } if nodes[node].lives(life) => nodes[node].tick(env),
         Event::Spawn { node, life, attempt } if nodes[node].lives(life) => nodes[node].spawn(env, attempt),
-        Event::Exit { node, life, attempt, how } if nodes[node].lives(life) => {
-            nodes[node].exit(env, attempt, how)
-        }
+        // A process may outlive the life that started it.
+        Event::Exit { node, attempt, how } => nodes[node].exit(env, attempt, how),
         Event::Spooled { node, life, attempt } if nodes[node].lives(life) => {
             nodes[node].spooled(env, attempt)
         }

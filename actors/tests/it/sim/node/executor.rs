@@ -7,14 +7,50 @@ use callboard_actors::model::{
 };
 
 use super::SimNode;
-use crate::sim::env::{Env, Event, Exit};
+use crate::sim::env::{Env, Event, Exit, Sabotage};
 
 pub enum Executor {
     Spawning { killed: bool },
     Running { since: u64 },
 }
 
+/// An end that the keeper of the attempt has kept.
+pub struct Ended {
+    attempt: AttemptId,
+    since: u64,
+    end: AttemptEnd,
+    ran_ms: u64,
+}
+
 impl SimNode {
+    /// What outlives the node's process: some of what runs, and of the ends that were kept before.
+    pub(super) fn survivors(&mut self, env: &mut Env) -> Vec<AttemptId> {
+        let held = env.plan.nodes[self.index].held;
+        let mut lives_on = || held && env.rng.percent(80);
+        self.executors.retain(|_, executor| matches!(executor, Executor::Running { .. }) && lives_on());
+        self.ended.retain(|_| lives_on());
+        self.executors.keys().copied().collect()
+    }
+
+    /// What the node's next life finds, with when it started.
+    pub(super) fn adopted(&self, env: &mut Env) -> Vec<(AttemptId, u64)> {
+        if env.sabotage == Sabotage::AdoptedUnlisted {
+            return Vec::new();
+        }
+        let running = self.executors.iter().filter_map(|(attempt, executor)| match executor {
+            Executor::Running { since } => Some((*attempt, *since)),
+            Executor::Spawning { .. } => None,
+        });
+        running.chain(self.ended.iter().map(|ended| (ended.attempt, ended.since))).collect()
+    }
+
+    /// The ends that keepers have kept come to the life that is registered now.
+    pub(super) fn tell_ended(&mut self, env: &mut Env) {
+        for Ended { attempt, end, ran_ms, .. } in std::mem::take(&mut self.ended) {
+            self.finish(env, attempt, end, Some(ran_ms));
+        }
+    }
+
     pub(super) fn perform(&mut self, env: &mut Env, effects: Vec<NodeEffect>) {
         for effect in effects {
             match effect {
@@ -51,7 +87,7 @@ impl SimNode {
     }
 
     fn exit_after(&self, env: &mut Env, delay: u64, attempt: AttemptId, how: Exit) {
-        env.after(delay, Event::Exit { node: self.index, life: self.lives, attempt, how });
+        env.after(delay, Event::Exit { node: self.index, attempt, how });
     }
 
     /// The executor gets to it: the process starts, or something is in the way.
@@ -65,7 +101,7 @@ impl SimNode {
         if env.rng.percent(env.plan.mishap_percent) {
             return self.mishap(env, attempt);
         }
-        env.oracle.process_starts(self.index, self.lives, attempt);
+        env.oracle.process_starts(self.index, attempt);
         self.executors.insert(attempt, Executor::Running { since: self.clock.now(env) });
         if let Some(link) = &mut self.link {
             link.on_started(self.clock.now(env), attempt);
@@ -104,7 +140,12 @@ impl SimNode {
             }
             Exit::Lost => (AttemptEnd::Lost { why: "the keeper died".into() }, None),
         };
+        let since = *since;
         env.oracle.process_ends(attempt, code);
+        if self.link.is_none() {
+            self.executors.remove(&attempt);
+            return self.ended.push(Ended { attempt, since, end, ran_ms });
+        }
         self.finish(env, attempt, end, Some(ran_ms));
     }
 
