@@ -105,7 +105,7 @@ impl Trust {
     }
 
     /// For whoever opens connections.
-    pub fn config(&self) -> Option<Arc<ClientConfig>> {
+    pub(crate) fn config(&self) -> Option<Arc<ClientConfig>> {
         self.0.clone()
     }
 }
