@@ -78,7 +78,7 @@ pub struct Identity {
 pub struct TrustFiles {
     /// Authorities that are believed, and no others; those of the system when absent.
     pub ca: Option<PathBuf>,
-    /// What is shown to a peer that asks for it.
+    /// What is shown to a peer that asks for it; read again when its files change.
     pub identity: Option<Identity>,
     /// Whether everybody is believed: then TLS keeps listeners out, and nobody who stands in between.
     pub skips_verify: bool,
@@ -105,7 +105,7 @@ impl Trust {
     }
 
     /// For whoever opens connections.
-    pub fn config(&self) -> Option<Arc<ClientConfig>> {
+    pub(crate) fn config(&self) -> Option<Arc<ClientConfig>> {
         self.0.clone()
     }
 }
@@ -133,14 +133,7 @@ fn client(files: &TrustFiles) -> Result<ClientConfig, TlsError> {
         builder.with_custom_certificate_verifier(verifier)
     };
     let mut config = match &files.identity {
-        Some(identity) => {
-            // That both belong together is seen here, with their names.
-            certified(identity)?;
-            let (chain, key) = (certificates(&identity.cert)?, private_key(&identity.key)?);
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| unusable(shown(&identity.cert), error))?
-        }
+        Some(identity) => builder.with_client_cert_resolver(Arc::new(Renewing::load(identity.clone())?)),
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![ALPN.to_vec()];
@@ -176,8 +169,17 @@ pub fn server(identity: &Identity, client_ca: Option<&Path>) -> Result<Arc<Serve
 pub fn advice(why: &str) -> Option<&'static str> {
     [
         ("UnknownIssuer", "its certificate is of no authority that is believed here: name that one's file"),
-        ("NotValidForName", "its certificate is for another name: dial it by a name that stands there"),
-        ("Expired", "its certificate has expired, or a clock is wrong"),
+        ("not valid for name", "its certificate is for another name: dial it by a name that stands there"),
+        ("certificate expired", "its certificate has expired, or a clock is wrong: renew it"),
+        ("not valid yet", "its certificate is not valid yet, or a clock is wrong"),
+        (
+            "extended key usage",
+            "its certificate is not for servers: make one with extendedKeyUsage=serverAuth",
+        ),
+        (
+            "CertificateExpired",
+            "the certificate that it was shown has expired, or a clock is wrong: renew it",
+        ),
         ("CertificateRequired", "it wants to be shown a certificate of an authority of its own"),
         ("UnknownCA", "it does not believe the authority of the certificate that it was shown"),
         ("InvalidContentType", "it does not speak TLS: write http://"),

@@ -23,7 +23,7 @@ use super::door::{DEFAULT_BODY_TIMEOUT, Door, HostRule};
 use super::inlet::{Inlet, LINGER, MAX_UNKNOWN_BYTES, Terms};
 use super::kinds;
 use super::problem::{PROBLEM_JSON, Problem, Whence};
-use super::socket;
+use super::socket::{self, Handshakes};
 
 /// Connections that wait to be accepted, per address.
 const BACKLOG: i32 = 1024;
@@ -70,6 +70,13 @@ impl Default for HttpConfig {
             stop_timeout_s: 10,
             tls: None,
         }
+    }
+}
+
+impl HttpConfig {
+    /// Most connections of one thread.
+    fn connections_per_worker(&self) -> usize {
+        self.max_connections.div_ceil(self.workers.max(1))
     }
 }
 
@@ -163,7 +170,7 @@ pub fn serve(door: Door, config: &HttpConfig, listeners: Vec<TcpListener>) -> Re
     let workers = config.workers.max(1);
     let mut server = Server::build()
         .workers(workers)
-        .max_concurrent_connections(config.max_connections.div_ceil(workers))
+        .max_concurrent_connections(config.connections_per_worker())
         .shutdown_timeout(config.stop_timeout_s)
         .disable_signals();
     let stopping = server.graceful_shutdown_signal();
@@ -205,12 +212,14 @@ fn connections(
     let terms =
         Terms { head_timeout: config.head_timeout, too_large: too_large(), meter: Arc::clone(&door.meter) };
     let (access, tls, plain) = (Arc::clone(&door.access), config.tls.clone(), plain_on_tls());
+    let handshakes = Handshakes::among(config.connections_per_worker());
     let open = move |socket: TcpStream| {
         let peer = socket.peer_addr().ok();
         let (access, tls, plain, terms) =
             (Arc::clone(&access), tls.clone(), Arc::clone(&plain), terms.clone());
+        let handshakes = handshakes.clone();
         async move {
-            let socket = socket::open(socket, tls, &plain).await.map_err(|error| {
+            let socket = socket::open(socket, tls, &handshakes, &plain).await.map_err(|error| {
                 log::debug!(peer:? = peer; "a connection did not come about: {error}");
                 DispatchError::Io(error)
             })?;

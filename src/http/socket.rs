@@ -1,7 +1,10 @@
 //! The socket of a connection, with TLS or without, and how one with TLS comes about. It knows no request.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,12 +12,16 @@ use std::time::Duration;
 use actix_web::rt::net::TcpStream;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// Longest time for a handshake. Until it is over the connection counts as one of `max_connections`, like every other.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most handshakes of a thread and an address that are under way at once; at most half of its connections. One more ends the
+/// oldest: an honest one takes milliseconds, and so whoever begins many and ends none cuts off only himself.
+pub const MAX_TLS_HANDSHAKES: usize = 512;
 /// The first byte of every handshake.
 const HANDSHAKE: u8 = 22;
 
@@ -27,6 +34,52 @@ pub enum Socket {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// The handshakes of one thread and one address.
+#[derive(Clone, Debug)]
+pub struct Handshakes {
+    most: usize,
+    under_way: Rc<RefCell<UnderWay>>,
+}
+
+/// By number, the oldest first. What is taken out is ended.
+#[derive(Debug, Default)]
+struct UnderWay {
+    next: u64,
+    begun: BTreeMap<u64, oneshot::Sender<()>>,
+}
+
+impl Handshakes {
+    /// None yet, where there may be so many connections.
+    pub fn among(connections: usize) -> Self {
+        Self { most: (connections / 2).clamp(1, MAX_TLS_HANDSHAKES), under_way: Rc::default() }
+    }
+
+    /// One more, and how it hears that a later one has taken its place.
+    fn begin(&self) -> (Begun, oneshot::Receiver<()>) {
+        let (sender, ended) = oneshot::channel();
+        let mut under_way = self.under_way.borrow_mut();
+        while under_way.begun.len() >= self.most {
+            under_way.begun.pop_first();
+        }
+        let number = under_way.next;
+        under_way.next += 1;
+        under_way.begun.insert(number, sender);
+        (Begun { number, all: self.clone() }, ended)
+    }
+}
+
+/// A handshake under way, until it is dropped.
+struct Begun {
+    number: u64,
+    all: Handshakes,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.all.under_way.borrow_mut().begun.remove(&self.number);
+    }
+}
+
 /// Opens a fresh connection; without `tls` there is nothing to open. Whoever speaks plain HTTP where TLS is spoken gets
 /// `refusal` for an answer.
 ///
@@ -35,6 +88,7 @@ pub enum Socket {
 pub async fn open(
     mut socket: TcpStream,
     tls: Option<Arc<ServerConfig>>,
+    handshakes: &Handshakes,
     refusal: &[u8],
 ) -> Result<Socket, io::Error> {
     let Some(tls) = tls else { return Ok(Socket::Plain(socket)) };
@@ -49,8 +103,14 @@ pub async fn open(
         }
         Ok(Socket::Tls(Box::new(TlsAcceptor::from(tls).accept(socket).await?)))
     };
-    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake came about in time");
-    timeout(TLS_HANDSHAKE_TIMEOUT, shaking).await.map_err(late)?
+    let late = |why| io::Error::new(io::ErrorKind::TimedOut, why);
+    let (_begun, ended) = handshakes.begin();
+    tokio::select! {
+        shaken = timeout(TLS_HANDSHAKE_TIMEOUT, shaking) => {
+            shaken.map_err(|_| late("no TLS handshake came about in time"))?
+        }
+        _ = ended => Err(late("too many TLS handshakes at once, and this was the oldest")),
+    }
 }
 
 impl AsyncRead for Socket {
@@ -100,5 +160,33 @@ impl AsyncWrite for Socket {
             Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Tls(socket) => Pin::new(socket).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_handshake_too_many_ends_the_oldest_and_no_other() {
+        let all = Handshakes::among(4);
+        let (first, mut first_ended) = all.begin();
+        let (second, mut second_ended) = all.begin();
+        assert!(first_ended.try_recv().is_err_and(|why| why == oneshot::error::TryRecvError::Empty));
+        let (_third, mut third_ended) = all.begin();
+        let closed = |ended: &mut oneshot::Receiver<()>| {
+            ended.try_recv().is_err_and(|why| why == oneshot::error::TryRecvError::Closed)
+        };
+        assert!(closed(&mut first_ended) && !closed(&mut second_ended) && !closed(&mut third_ended));
+        // One that has come about leaves room.
+        drop((first, second));
+        let (_fourth, _ended) = all.begin();
+        assert!(!closed(&mut third_ended));
+    }
+
+    #[test]
+    fn handshakes_have_a_bound_however_many_connections_there_are() {
+        let most = |connections| Handshakes::among(connections).most;
+        assert_eq!((most(0), most(1), most(9), most(1 << 20)), (1, 1, 4, MAX_TLS_HANDSHAKES));
     }
 }

@@ -33,8 +33,12 @@ impl Authority {
 
     /// A certificate for this machine and its key, in NAME.pem and NAME.key.
     fn issues(&self, name: &str) {
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        self.issues_as(name, CertificateParams::new(names).unwrap());
+    }
+
+    fn issues_as(&self, name: &str, mut params: CertificateParams) {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -253,4 +257,76 @@ fn handshakes_that_come_to_nothing_end_and_are_in_nobodys_way() {
     }
     assert!(began.elapsed() < Duration::from_secs(25), "they were not ended: {:?}", began.elapsed());
     assert_eq!(ask(&server, &["--ca-cert", &ca], &["healthcheck"]).fine(), "ok");
+}
+
+#[test]
+fn certificates_out_of_their_time_or_of_another_name_are_refused_and_it_is_said_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(&folder.path().join("ca"));
+    let params = |name: &str| CertificateParams::new([name.to_owned()]).unwrap();
+    let (mut past, mut future) = (params("127.0.0.1"), params("127.0.0.1"));
+    past.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    future.not_before = rcgen::date_time_ymd(2999, 1, 1);
+    authority.issues_as("expired", past);
+    authority.issues_as("early", future);
+    authority.issues_as("elsewhere", params("elsewhere.example"));
+    authority.issues("node");
+    let ca = authority.file("ca.pem");
+    for (name, why) in [
+        ("expired", "its certificate has expired, or a clock is wrong: renew it"),
+        ("early", "its certificate is not valid yet"),
+        ("elsewhere", "its certificate is for another name: dial it by a name that stands there"),
+    ] {
+        let server = showing(Launch::over(&folder.path().join(name)), &authority, name).start();
+        ask(&server, &["--ca-cert", &ca], &["healthcheck"]).refused(6, why);
+    }
+    // The same of what a client shows.
+    let launch = showing(Launch::over(&folder.path().join("data")), &authority, "node");
+    let server = launch.variable("CALLBOARD_TLS_CLIENT_CA", &ca).unready().start();
+    let (cert, key) = (authority.file("expired.pem"), authority.file("expired.key"));
+    let flags = ["--ca-cert", &ca, "--client-cert", &cert, "--client-key", &key];
+    ask(&server, &flags, &["healthcheck"]).refused(6, "the certificate that it was shown has expired");
+}
+
+#[test]
+fn a_runner_whose_certificate_is_renewed_joins_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, theirs) =
+        (Authority::new(&folder.path().join("ours")), Authority::new(&folder.path().join("b")));
+    ["node", "runner"].iter().for_each(|name| ours.issues(name));
+    theirs.issues("runner");
+    let ca = ours.file("ca.pem");
+    let launch = showing(Launch::over(&folder.path().join("data")).slots(0).unready(), &ours, "node");
+    let server = launch.variable("CALLBOARD_TLS_CLIENT_CA", &ca).start();
+    let log = folder.path().join("log");
+    let launch = showing(Launch::over(&folder.path().join("joins")).runner().unready(), &theirs, "runner");
+    let launch = launch.log_to(&log).variable("CALLBOARD_JOIN", &url(&server));
+    let _runner = launch.variable("CALLBOARD_NAME", "late").variable("CALLBOARD_TLS_PEER_CA", &ca).start();
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    until("it is refused", || said().contains("it does not believe the authority"));
+    for name in ["runner.pem", "runner.key"] {
+        std::fs::copy(ours.file(name), theirs.file(name)).unwrap();
+    }
+    let (cert, key) = (ours.file("node.pem"), ours.file("node.key"));
+    let flags = ["--ca-cert", &ca, "--client-cert", &cert, "--client-key", &key];
+    let run = ["run", "--cwd", "/", "--runner", "late", "--", "echo", "renewed"];
+    until("it has joined", || ask(&server, &flags, &["nodes", "list"]).fine().contains("late"));
+    assert_eq!(ask(&server, &flags, &run).fine(), "renewed");
+}
+
+#[test]
+fn many_half_open_handshakes_do_not_take_the_places_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(&folder.path().join("ca"));
+    authority.issues("node");
+    let launch = showing(Launch::over(&folder.path().join("data")), &authority, "node");
+    let launch = launch.variable("CALLBOARD_WORKERS", "1").variable("CALLBOARD_MAX_CONNECTIONS", "16");
+    let server = launch.start();
+    let began = Instant::now();
+    let silent: Vec<_> = (0..200).map(|_| TcpStream::connect(("127.0.0.1", server.port)).unwrap()).collect();
+    let ca = authority.file("ca.pem");
+    assert_eq!(ask(&server, &["--ca-cert", &ca], &["healthcheck"]).fine(), "ok");
+    // Not by waiting until the others were out of time.
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    drop(silent);
 }
