@@ -57,7 +57,8 @@ pub struct Runner {
     setup: RunnerSetup,
     bonds: Bonds,
     origin: Moment,
-    drained: Vec<oneshot::Sender<()>>,
+    /// Whoever waits for the end of the drain, and whether everything is told then.
+    drained: Vec<oneshot::Sender<bool>>,
     draining: bool,
     /// Whether the grace of the drain is over.
     is_overdue: bool,
@@ -294,7 +295,7 @@ impl Handler<ForgetOutput> for Runner {
 }
 
 impl Handler<DrainNode> for Runner {
-    type Result = ResponseFuture<()>;
+    type Result = ResponseFuture<bool>;
 
     fn handle(&mut self, message: DrainNode, ctx: &mut Context<Self>) -> Self::Result {
         self.draining = true;
@@ -311,7 +312,7 @@ impl Handler<DrainNode> for Runner {
         });
         self.tell(ctx);
         // The Runner is gone when the sender is: then nothing runs either.
-        Box::pin(async { _ = drained.await })
+        Box::pin(async { drained.await.unwrap_or(false) })
     }
 }
 

@@ -2,6 +2,7 @@
 //! failures of either side and of the way between them. What has run is read from a file that the jobs wrote.
 
 mod faults;
+mod goodbye;
 mod original;
 mod security;
 
