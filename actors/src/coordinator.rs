@@ -17,6 +17,7 @@ mod operate;
 mod output;
 mod reports;
 mod restore;
+mod restored;
 mod upkeep;
 
 use std::collections::HashMap;

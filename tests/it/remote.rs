@@ -4,6 +4,7 @@
 mod faults;
 mod goodbye;
 mod original;
+mod restored;
 mod security;
 
 use std::collections::BTreeMap;

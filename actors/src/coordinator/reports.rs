@@ -151,7 +151,7 @@ impl Coordinator {
         let live = &self.live;
         let fact = |job| live.get(&job).map_or(JobFact::NotLive, LiveJob::fact);
         let (effects, want_full_inventory) = node.link.on_report(message.report, fact)?;
-        let is_ready = node.link.is_ready();
+        let (is_ready, outranked_by) = (node.link.is_ready(), node.link.outranked_by());
         let (sender, receiver) = oneshot::channel();
         let reply = ReportReply { n, verdicts: Vec::new(), want_full_inventory };
         let ticket =
@@ -166,6 +166,9 @@ impl Coordinator {
         }
         self.push_after(Then::Answer { ticket });
         self.close_round(id, incarnation, round, ctx);
+        if let Some(seen) = outranked_by {
+            self.outranked(seen, ctx);
+        }
         self.flush(ctx);
         Ok(receiver)
     }
