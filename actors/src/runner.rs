@@ -1,6 +1,7 @@
 //! The Runner: owns the processes of one node and its half of the link. It acts on commands, tells what became of
 //! them, and stays able to hear a cancel while it works. It knows no queue and no records.
 
+mod aging;
 mod bond;
 mod results;
 mod telling;
@@ -220,6 +221,7 @@ impl Actor for Runner {
             let mut batch = Vec::new();
             (events.recv_many(&mut batch, EVENTS_AT_ONCE).await > 0).then_some((batch, events))
         });
+        self.forget_aged(ctx);
         ctx.add_message_stream(futures_util::StreamExt::map(batches, ExecEvents));
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{BOTH, Dials, coordinator, history, noted, pair, submit, until, url};
 use crate::server::Server;
@@ -66,7 +66,7 @@ fn a_restored_older_database_takes_its_runners_back_and_runs_again_what_it_does_
         // What was accepted after the backup is not known, and what runs of it is ended.
         assert_eq!(restored.ask("GET", &format!("/v1/jobs/{after}"), None).unwrap().0, 404);
         let used = || restored.ask("GET", "/v1/runners", None).unwrap().1["items"][0]["slots_used"].clone();
-        until("a job that nobody knows goes on", || used() == Value::from(0));
+        until("a job that nobody knows goes on", || used() == 0);
         // The raised term outlives the next start.
         assert_eq!(restored.terminate(), Some(0), "{dials:?}");
         let next = again(folder.path(), dials, port, runner.port);
