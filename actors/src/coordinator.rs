@@ -9,6 +9,7 @@ mod commit;
 mod ending;
 mod follow;
 mod forget;
+mod goodbye;
 pub mod live;
 mod losses;
 mod nodes;
@@ -16,6 +17,7 @@ mod operate;
 mod output;
 mod reports;
 mod restore;
+mod restored;
 mod upkeep;
 
 use std::collections::HashMap;
@@ -30,7 +32,8 @@ use crate::model::meter::Meter;
 use crate::model::{Eligibility, HealthBoard, JobId, JobView, Limits, NodeId, RunnerSpec};
 use crate::protocol::notices::JobChanged;
 use crate::protocol::scheduling::{
-    DoubtNode, EnqueueJobs, ExplainJobs, ForgetNode, ReleaseSlot, SetCapacity, SetEligibility, WithdrawJobs,
+    DoubtNode, EnqueueJobs, ExplainJobs, ForgetNode, NodeGone, ReleaseSlot, SetCapacity, SetEligibility,
+    WithdrawJobs,
 };
 use crate::protocol::{DeathGuard, RunnerHandle};
 use crate::secret::Vault;
@@ -59,6 +62,8 @@ pub struct CoordinatorPeers {
     pub eligibility: Recipient<SetEligibility>,
     /// Forgets them.
     pub forget: Recipient<ForgetNode>,
+    /// Takes their goodbyes.
+    pub gone: Recipient<NodeGone>,
     /// Says why jobs wait.
     pub explain: Recipient<ExplainJobs>,
     /// Hear of changes of jobs.
@@ -91,6 +96,8 @@ struct Node {
     announced: bool,
     /// Whether the Scheduler was told to propose nothing for it.
     doubted: bool,
+    /// When it said goodbye, in milliseconds of the monotonic clock.
+    left_ms: Option<u64>,
     conduct: Conduct,
 }
 

@@ -24,6 +24,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const SHOWN_CHARS: usize = 300;
 /// First pause after a failure.
 const FIRST_PAUSE_MS: u64 = 100;
+/// Pause before a peer is asked again that has refused to let us in: nothing changes that but a person.
+pub const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 /// Longest pause between two tries.
 pub const MAX_PAUSE_MS: u64 = 10_000;
 
@@ -64,6 +66,11 @@ impl CourierError {
     /// Whether the peer refused with this status.
     pub fn is_status(&self, wanted: u16) -> bool {
         matches!(self, Self::Refused { status, .. } if *status == wanted)
+    }
+
+    /// Whether the peer does not let us in.
+    pub fn is_not_let_in(&self) -> bool {
+        self.is_status(401) || self.is_status(403)
     }
 
     /// Whether the peer named this kind of problem.

@@ -1,6 +1,7 @@
 //! The Runner: owns the processes of one node and its half of the link. It acts on commands, tells what became of
 //! them, and stays able to hear a cancel while it works. It knows no queue and no records.
 
+mod aging;
 mod bond;
 mod heritage;
 mod results;
@@ -65,7 +66,8 @@ pub struct Runner {
     heritage: Heritage,
     /// Before everything that is spoken of.
     origin: Moment,
-    drained: Vec<oneshot::Sender<()>>,
+    /// Whoever waits for the end of the drain, and whether everything is told then.
+    drained: Vec<oneshot::Sender<bool>>,
     draining: bool,
     /// Whether the grace of the drain is over.
     is_overdue: bool,
@@ -239,6 +241,7 @@ impl Actor for Runner {
             let mut batch = Vec::new();
             (events.recv_many(&mut batch, EVENTS_AT_ONCE).await > 0).then_some((batch, events))
         });
+        self.forget_aged(ctx);
         ctx.add_message_stream(futures_util::StreamExt::map(batches, ExecEvents));
     }
 }
@@ -314,7 +317,7 @@ impl Handler<ForgetOutput> for Runner {
 }
 
 impl Handler<DrainNode> for Runner {
-    type Result = ResponseFuture<()>;
+    type Result = ResponseFuture<bool>;
 
     fn handle(&mut self, message: DrainNode, ctx: &mut Context<Self>) -> Self::Result {
         self.draining = true;
@@ -331,7 +334,7 @@ impl Handler<DrainNode> for Runner {
         });
         self.tell(ctx);
         // The Runner is gone when the sender is: then nothing runs either.
-        Box::pin(async { _ = drained.await })
+        Box::pin(async { drained.await.unwrap_or(false) })
     }
 }
 

@@ -17,8 +17,8 @@ use crate::policy::queue::ClassQueues;
 use crate::protocol::metrics::{QueueMeasured, RunnerCount, Shutdown};
 use crate::protocol::notices::RunnerChanged;
 use crate::protocol::scheduling::{
-    DoubtNode, EnqueueJobs, ExplainJobs, ForgetNode, ListRunners, PauseQueue, Placement, ReleaseSlot,
-    RunnerLost, Runners, SetCapacity, SetEligibility, StartJobs, WaitReasons, WithdrawJobs,
+    DoubtNode, EnqueueJobs, ExplainJobs, ForgetNode, ListRunners, NodeGone, PauseQueue, Placement,
+    ReleaseSlot, RunnerLost, Runners, SetCapacity, SetEligibility, StartJobs, WaitReasons, WithdrawJobs,
 };
 use crate::protocol::{DeathGuard, RunnerSummary};
 use capable::Capabilities;
@@ -183,6 +183,13 @@ impl Scheduler {
         }
     }
 
+    fn leave(&mut self, message: NodeGone) {
+        let Some(node) = self.node(message.node, message.incarnation) else { return };
+        node.leave();
+        self.capable.doubt();
+        self.announce(message.node);
+    }
+
     fn announce(&self, id: NodeId) {
         if let Some(node) = self.nodes.get(&id) {
             let Room { usable, taken, .. } = node.room;
@@ -203,7 +210,9 @@ impl Scheduler {
             heard_ms: node.pulse.last_ms(),
             health: node.health,
         };
-        let heard: Vec<Heard> = self.nodes.iter().map(heard).collect();
+        // Whoever said goodbye is not silent, and is none of those that may fall silent together.
+        let there = self.nodes.iter().filter(|(_, node)| node.health != NodeHealth::Gone);
+        let heard: Vec<Heard> = there.map(heard).collect();
         let sweep = self.watch.sweep(clock::uptime_ms(), SWEEP.as_millis() as u64, &heard);
         if sweep.frozen != self.frozen {
             self.frozen = sweep.frozen;
@@ -299,6 +308,7 @@ handle!(ReleaseSlot, (), scheduler, message => scheduler.release(message));
 handle!(SetCapacity, (), scheduler, message => scheduler.set_capacity(message));
 handle!(SetEligibility, (), scheduler, message => scheduler.set_eligibility(message));
 handle!(ForgetNode, (), scheduler, message => scheduler.forget(message.node));
+handle!(NodeGone, (), scheduler, message => scheduler.leave(message));
 handle!(DoubtNode, (), scheduler, message => {
     if let Some(node) = scheduler.node(message.node, message.incarnation) {
         node.is_doubted = true;

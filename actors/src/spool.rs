@@ -1,6 +1,7 @@
 //! Reading back what keepers spooled: by attempt, stream or artifact, and offset, and removing it when it is no longer wanted.
 //! It follows no symbolic link, reads a bounded piece at a time, and knows no jobs: which folders are wanted it is told.
 
+mod age;
 pub mod node_state;
 pub mod results;
 

@@ -115,6 +115,14 @@ pub enum StoreOp {
         /// Whether it is.
         eligibility: Eligibility,
     },
+    /// The records are older than what nodes have seen of them: a backup was restored. From now on the term is this one, if
+    /// that is higher, and every live job's epoch grows, at least to `floor`. Only for a store that is exclusive.
+    RaiseTerm {
+        /// The new term.
+        to: Term,
+        /// What no epoch that was minted before can reach.
+        floor: Epoch,
+    },
     /// A token changes.
     Token(TokenOp),
 }
@@ -303,6 +311,11 @@ fn check_batch(batch: &[StoreOp]) -> Result<(), StoreError> {
 pub trait JobStore: TokenStore {
     /// Which database, and the term of this opening.
     fn identity(&self) -> StoreIdentity;
+
+    /// Whether nobody else can have these records open, so that a higher term than ours can only be of their own future.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
 
     /// Commits the batch as one transaction and resolves when it is durable, with one result per operation, in order.
     /// Batches given one after another are committed in that order; several may share one transaction.

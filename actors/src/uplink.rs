@@ -5,24 +5,25 @@
 mod perform;
 mod port;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture, WrapFuture};
+use tokio::sync::Notify;
 
 use crate::clock;
-use crate::courier::{Courier, CourierError, Pauses, Peer};
+use crate::courier::{Courier, CourierError, Pauses, Peer, REFUSED_PAUSE};
 use crate::link::ReportRefusal;
 use crate::model::RoomFacts;
 use crate::protocol::gateway::{MAX_HOLD_MS, Portrait};
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::orders::{Answer, Ask, Order};
-use crate::protocol::runner::{BeginReporting, Occupied, Registration, RunnerReport, Tie};
+use crate::protocol::runner::{BeginReporting, Occupied, Registration, RunnerReport, SayGoodbye, Tie};
 use crate::protocol::{DeathGuard, RunnerHandle};
 use crate::secret::Vault;
-use crate::wire::{self, AnswersBody, HelloBody, OrdersAnswer, OrdersBody, RegisteredBody};
+use crate::wire::{self, AnswersBody, ByeBody, HelloBody, OrdersAnswer, OrdersBody, RegisteredBody};
 
 pub use port::Port;
 
@@ -58,12 +59,18 @@ struct Session {
 
 /// The session that holds now, shared by the actor and its task on one thread.
 type Shared = Rc<RefCell<Option<Session>>>;
+/// Whether the node goes: then it registers no more.
+type Leaving = Rc<Cell<bool>>;
+/// Told when a report was refused because the coordinator does not know the node any more.
+type Forgotten = Rc<Notify>;
 
 /// The actor: the way to one coordinator that the node dials.
 pub struct Uplink {
     side: NodeSide,
     target: Peer,
     session: Shared,
+    leaving: Leaving,
+    forgotten: Forgotten,
     guard: DeathGuard,
 }
 
@@ -76,7 +83,14 @@ impl std::fmt::Debug for Uplink {
 impl Uplink {
     /// One that begins to dial when it is started.
     pub fn new(side: NodeSide, target: Peer, guard: DeathGuard) -> Self {
-        Self { side, target, session: Shared::default(), guard }
+        Self {
+            side,
+            target,
+            session: Shared::default(),
+            leaving: Leaving::default(),
+            forgotten: Forgotten::default(),
+            guard,
+        }
     }
 }
 
@@ -88,6 +102,8 @@ impl Actor for Uplink {
             side: self.side.clone(),
             target: self.target.clone(),
             session: Rc::clone(&self.session),
+            leaving: Rc::clone(&self.leaving),
+            forgotten: Rc::clone(&self.forgotten),
             report: ctx.address().recipient(),
         };
         ctx.spawn(join.keep().into_actor(self));
@@ -103,11 +119,16 @@ impl Handler<RunnerReport> for Uplink {
         let Some(session) = session.filter(|session| session.registration.incarnation == life) else {
             return Box::pin(async { Err(ReportRefusal::NotRegistered) });
         };
+        let forgotten = Rc::clone(&self.forgotten);
         Box::pin(async move {
             let sent = session.courier.post(wire::REPORT, &message.report, Duration::ZERO).await;
             sent.map_err(|error| {
                 log::debug!("a report did not come over: {error}");
-                refusal_of(&error)
+                let refusal = refusal_of(&error);
+                if refusal == ReportRefusal::NotRegistered {
+                    forgotten.notify_one();
+                }
+                refusal
             })
         })
     }
@@ -122,10 +143,28 @@ fn refusal_of(error: &CourierError) -> ReportRefusal {
     named.into_iter().find(|(kind, _)| error.is_kind(kind)).map_or(ReportRefusal::NotNow, |(_, it)| it)
 }
 
+impl Handler<SayGoodbye> for Uplink {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: SayGoodbye, _: &mut Context<Self>) -> Self::Result {
+        self.leaving.set(true);
+        let Some(Session { courier, registration, .. }) = self.session.borrow_mut().take() else {
+            return Box::pin(async {});
+        };
+        let body = ByeBody { node: self.side.runner.id, incarnation: registration.incarnation };
+        Box::pin(async move {
+            if let Err(error) = courier.post::<_, ()>(wire::BYE, &body, Duration::ZERO).await {
+                log::info!("a goodbye did not come over: {error}");
+            }
+        })
+    }
+}
+
 impl Handler<Shutdown> for Uplink {
     type Result = ();
 
     fn handle(&mut self, _: Shutdown, _: &mut Context<Self>) {
+        self.leaving.set(true);
         *self.session.borrow_mut() = None;
         self.guard.disarm();
     }
@@ -136,6 +175,8 @@ struct Join {
     side: NodeSide,
     target: Peer,
     session: Shared,
+    leaving: Leaving,
+    forgotten: Forgotten,
     report: Recipient<RunnerReport>,
 }
 
@@ -149,12 +190,29 @@ enum Ended {
     Occupied(Occupied),
 }
 
+/// Says once why the node cannot join.
+fn complain(error: &CourierError, told: &mut String) {
+    let why = error.to_string();
+    if why == *told {
+        return;
+    }
+    if error.is_not_let_in() {
+        let seconds = REFUSED_PAUSE.as_secs();
+        log::error!(
+            "this runner is not let in: {why}; mend that, and start it again: it asks again every {seconds} s only"
+        );
+    } else {
+        log::warn!("cannot join: {why}; it is tried again until it can");
+    }
+    *told = why;
+}
+
 impl Join {
     async fn keep(self) {
         let mut pauses = Pauses::default();
         let mut told = String::new();
         let url = self.target.url.as_str();
-        loop {
+        while !self.leaving.get() {
             match self.register().await {
                 Ok(session) => {
                     told = String::new();
@@ -164,6 +222,9 @@ impl Join {
                     // One that holds for a moment only is no better than none.
                     if begun.elapsed() > STEADY {
                         pauses.reset();
+                    }
+                    if self.leaving.get() {
+                        return;
                     }
                     match ended {
                         Ended::Unregistered(why) => {
@@ -181,10 +242,10 @@ impl Join {
                     }
                 }
                 Err(error) => {
-                    let why = error.to_string();
-                    if why != told {
-                        log::warn!("cannot join: {why}; it is tried again until it can");
-                        told = why;
+                    complain(&error, &mut told);
+                    if error.is_not_let_in() {
+                        actix::clock::sleep(REFUSED_PAUSE).await;
+                        continue;
                     }
                 }
             }
@@ -230,7 +291,12 @@ impl Join {
             let news = (told.as_ref() != Some(&rooms)).then(|| rooms.clone().into());
             let body = OrdersBody { node, incarnation, seen, hold_ms: MAX_HOLD_MS, rooms: news, answers };
             let hold = Duration::from_millis(MAX_HOLD_MS);
-            let taken: Result<OrdersAnswer, CourierError> = courier.post(wire::ORDERS, &body, hold).await;
+            let taken: Result<OrdersAnswer, CourierError> = tokio::select! {
+                taken = courier.post(wire::ORDERS, &body, hold) => taken,
+                () = self.forgotten.notified() => {
+                    return Ended::Unregistered("it does not know it any more".into());
+                }
+            };
             answers = Vec::new();
             match taken {
                 Ok(taken) => {

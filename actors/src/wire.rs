@@ -27,6 +27,8 @@ pub const ORDERS: &str = "/v1/node/orders";
 pub const ANSWERS: &str = "/v1/node/answers";
 /// Node to coordinator: a report.
 pub const REPORT: &str = "/v1/node/report";
+/// Node to coordinator: I have told everything, hold nothing and go.
+pub const BYE: &str = "/v1/node/bye";
 /// Coordinator to node: who are you?
 pub const HELLO: &str = "/v1/node/hello";
 /// Coordinator to node: you are registered.
@@ -158,6 +160,15 @@ pub struct AnswersBody {
     pub answers: Vec<Answer>,
 }
 
+/// The body of `bye`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByeBody {
+    /// Which node.
+    pub node: NodeId,
+    /// In which life.
+    pub incarnation: Incarnation,
+}
+
 /// The body of `give`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GiveBody {
@@ -194,6 +205,9 @@ pub struct WatchAnswer {
     /// What the node's rooms are worth, when that has changed.
     #[serde(default)]
     pub rooms: Option<WireRooms>,
+    /// Whether the node says goodbye: it has told everything, holds nothing and goes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bye: bool,
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::args::{Global, NodeNames, Nodes, WaitNodesArgs};
 use super::client::{Client, named};
-use super::commands::{print, print_rows, put};
+use super::commands::{print_rows, put};
 use super::exit::{Failure, NO_ANSWER, NOT_ALLOWED, WAIT_TIMED_OUT};
 use super::render::{Cell, Column};
 use super::style::plain;
@@ -133,21 +133,31 @@ async fn change(
 #[derive(Serialize)]
 struct Removed {
     name: String,
+    id: String,
     removed: bool,
 }
 
 const REMOVED: &[Column<Removed>] = &[
     Column::new("name", "NAME", |gone: &Removed| Cell::Text(gone.name.clone())),
+    Column::new("id", "ID", |gone: &Removed| Cell::Text(gone.id.clone())),
     Column::new("removed", "REMOVED", |gone: &Removed| Cell::Flag(gone.removed)),
 ];
 
 async fn remove(names: &NodeNames, client: &Client, global: &Global) -> Outcome {
     let removed = each(names, async |name| {
-        client.remove_runner(name).await.map(|()| Removed { name: name.into(), removed: true })
+        let RunnerBody { name, id, .. } = client.runner(name).await?;
+        client.remove_runner(&id).await.map(|()| Removed { name, id, removed: true })
     });
     let removed = removed.await?;
     if global.looks.usual() {
-        print(&format!("Removed {} of {} nodes", removed.done.len(), names.nodes.len()))?;
+        let line = |gone: &Removed| {
+            format!(
+                "Removed {}; `callboard nodes resume {}` lets it in again\n",
+                plain(&gone.name),
+                plain(&gone.id)
+            )
+        };
+        put(&removed.done.iter().map(line).collect::<String>())?;
     } else {
         print_rows(&removed.done, REMOVED, names.nodes.len() > 1, global)?;
     }

@@ -94,6 +94,7 @@ fn action(route: Route, method: &Method) -> Option<&'static str> {
         Route::NodeOrders
         | Route::NodeAnswers
         | Route::NodeReport
+        | Route::NodeBye
         | Route::NodeHello
         | Route::NodeGive
         | Route::NodeWatch

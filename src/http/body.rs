@@ -13,6 +13,9 @@ use super::object::Object;
 use super::problem::Problem;
 use super::{gate, kinds};
 
+/// Most characters that are shown of what is wrong in a body, before it is cut.
+const MAX_SHOWN_CHARS: usize = 300;
+
 /// Most bytes of a body that is too large that are still read and thrown away, so that a client that sends before it
 /// listens hears why it was refused.
 const MAX_DISCARDED_BYTES: usize = 32 << 20;
@@ -182,13 +185,26 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Prob
         Some(name) if !path.ends_with(&format!("/{name}")) => format!("/{name}"),
         _ => String::new(),
     };
-    Problem::fields(vec![FieldProblem { pointer: format!("#{path}{named}"), detail }])
+    let pointer = bounded(&format!("#{path}{named}"));
+    Problem::fields(vec![FieldProblem { pointer, detail }])
 }
 
 fn strip_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
-    text.strip_suffix(&position).unwrap_or(&text).to_owned()
+    bounded(text.strip_suffix(&position).unwrap_or(&text))
+}
+
+/// A value that is wrong is shown, but not a long one whole.
+fn bounded(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN_CHARS) {
+        // The end says what was expected.
+        Some((cut, _)) => {
+            let end = text.char_indices().nth_back(MAX_SHOWN_CHARS / 2).map_or(cut, |(at, _)| at.max(cut));
+            format!("{}…{}", &text[..cut], &text[end..])
+        }
+        None => text.to_owned(),
+    }
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
@@ -238,6 +254,12 @@ mod tests {
             let (kind, got, detail) = refused::<SubmitBody>(text);
             assert_eq!((kind, got.as_str()), ("validation", pointer), "{text}: {detail}");
             assert!(!detail.contains("line "), "{detail}");
+        }
+        let long = "x".repeat(1 << 20);
+        for text in [format!(r#"{{"command":"x","timeout_ms":"{long}"}}"#), format!(r#"{{"{long}":1}}"#)] {
+            let (kind, pointer, detail) = refused::<SubmitBody>(&text);
+            assert_eq!(kind, "validation");
+            assert!(pointer.len() + detail.len() < 6 * MAX_SHOWN_CHARS && detail.contains('…'), "{detail}");
         }
         let (_, pointer, _) = refused::<BatchBody>(r#"{"jobs":[{"command":"x"},{"comand":"x"}]}"#);
         assert_eq!(pointer, "#/jobs/1/comand");

@@ -6,12 +6,12 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use callboard_actors::clock;
 use callboard_actors::model::{NodeId, RunnerKind, RunnerSpec};
 use callboard_actors::protocol::gateway::{
-    AdmitNode, AnswerOrders, Introduction, NodeGateway, NodeRefusal, NoteRooms, TakeOrders,
+    AdmitNode, AnswerOrders, Introduction, LeaveNode, NodeGateway, NodeRefusal, NoteRooms, TakeOrders,
 };
 use callboard_actors::protocol::runner::{RegisterError, RunnerReport};
 use callboard_actors::wire::{
-    AnswersBody, HelloBody, MAX_NODE_BODY_BYTES, NoCommonProto, OrdersAnswer, OrdersBody, RegisteredBody,
-    Report, ReportRefusal,
+    AnswersBody, ByeBody, HelloBody, MAX_NODE_BODY_BYTES, NoCommonProto, OrdersAnswer, OrdersBody,
+    RegisteredBody, Report, ReportRefusal,
 };
 
 use super::access::{Caller, Visit};
@@ -30,6 +30,7 @@ impl From<RegisterError> for Problem {
         let kind = match error {
             RegisterError::Store(_) => &kinds::STORE_FAILED,
             RegisterError::Stopping => &kinds::DRAINING,
+            RegisterError::Removed { .. } => &kinds::NODE_REMOVED,
             RegisterError::TooMany(_) => &kinds::QUEUE_FULL,
         };
         Self::new(kind, error.to_string())
@@ -121,6 +122,15 @@ pub async fn report(door: Visit, request: HttpRequest, payload: Payload) -> Resu
     let gateway = heard(&door, &request, report.node)?;
     let reply = gateway.report.send(RunnerReport { report }).await.map_err(|_| gone())??;
     Ok(HttpResponse::Ok().json(reply))
+}
+
+/// Takes a goodbye.
+pub async fn bye(door: Visit, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    let said: ByeBody = body::json(&door, &request, payload, MAX_NODE_BODY_BYTES).await?;
+    let ByeBody { node, incarnation } = said;
+    let gateway = heard(&door, &request, node)?;
+    gateway.leave.send(LeaveNode { node, incarnation }).await.map_err(|_| gone())??;
+    Ok(HttpResponse::Ok().json(()))
 }
 
 /// The gateway, for a request of the node itself; that it was heard is noted before any mailbox.

@@ -90,6 +90,9 @@ kinds! {
     /// A later life of the node is registered.
     NODE_SUPERSEDED = "node-superseded", 409, "A later life of this runner is registered", None,
         "Two runners have the same id: does a copy of its data folder run elsewhere? Give each a folder of its own.";
+    /// An operator has removed the node.
+    NODE_REMOVED = "node-removed", 403, "The runner was removed", None,
+        "`callboard nodes resume ID` lets it register again; stop it if it shall not.";
     /// The node belongs to another database.
     OTHER_CLUSTER = "other-cluster", 409, "The runner belongs to another coordinator", None,
         "What it runs was given by another database; nothing was touched. Join it to the coordinator that it came from.";

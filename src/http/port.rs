@@ -52,9 +52,9 @@ pub async fn watch(door: Visit, request: HttpRequest, payload: Payload) -> Resul
     let watched: WatchBody = body::json(&door, &request, payload, MAX_NODE_BODY_BYTES).await?;
     let WatchBody { registration, answer, hold_ms } = watched;
     let port = port(&door)?;
-    let Watched { report, rooms } =
+    let Watched { report, rooms, bye } =
         port.watch.send(WatchReports { registration, answer, hold_ms }).await.map_err(|_| gone())??;
-    Ok(HttpResponse::Ok().json(WatchAnswer { report, rooms: rooms.map(Into::into) }))
+    Ok(HttpResponse::Ok().json(WatchAnswer { report, rooms: rooms.map(Into::into), bye }))
 }
 
 fn port(door: &Door) -> Result<&NodePort, Problem> {

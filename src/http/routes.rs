@@ -106,6 +106,8 @@ routes! {
     NodeAnswers = "/v1/node/answers", "POST", [Coordinator];
     /// A runner reports.
     NodeReport = "/v1/node/report", "POST", [Coordinator];
+    /// A runner goes.
+    NodeBye = "/v1/node/bye", "POST", [Coordinator];
     /// A coordinator asks who this is.
     NodeHello = "/v1/node/hello", "POST", [Runner];
     /// A coordinator has registered this runner.
@@ -199,7 +201,8 @@ fn register_jobs(config: &mut ServiceConfig) {
         .service(at(Route::NodeRegister).route(post().to(gateway::register)))
         .service(at(Route::NodeOrders).route(post().to(gateway::orders)))
         .service(at(Route::NodeAnswers).route(post().to(gateway::answers)))
-        .service(at(Route::NodeReport).route(post().to(gateway::report)));
+        .service(at(Route::NodeReport).route(post().to(gateway::report)))
+        .service(at(Route::NodeBye).route(post().to(gateway::bye)));
 }
 
 fn register_runners(config: &mut ServiceConfig) {

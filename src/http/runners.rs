@@ -72,7 +72,7 @@ pub async fn drain(door: Visit, request: HttpRequest, payload: Payload) -> Resul
     change(&door, &request, RunnerChange::Drain { why, deadline_ms }).await
 }
 
-/// Gives a runner jobs again.
+/// Gives a runner jobs again. One that was removed, and is named by its whole id, may register again.
 #[utoipa::path(
     post, path = "/v1/runners/{id}/resume", operation_id = "resume_runner", tag = "runners",
     params(("id" = String, Path, description = "The runner's name, its id, or a beginning of that.")),
@@ -81,10 +81,13 @@ pub async fn drain(door: Visit, request: HttpRequest, payload: Payload) -> Resul
 pub async fn resume(door: Visit, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     params::query::<params::Nothing>(&request)?;
     body::json_or_default::<NoBody>(&door, &request, payload, MAX_BODY_BYTES).await?;
+    if let Some(body) = allow(&door, &request).await? {
+        return Ok(HttpResponse::Ok().json(body));
+    }
     change(&door, &request, RunnerChange::Resume).await
 }
 
-/// Forgets a runner that has no jobs, or is lost. If it is connected it has to register anew.
+/// Forgets a runner that has no jobs, or is lost. It may not register again until it is resumed.
 #[utoipa::path(
     delete, path = "/v1/runners/{id}", operation_id = "remove_runner", tag = "runners",
     params(("id" = String, Path, description = "The runner's name, its id, or a beginning of that.")),
@@ -96,6 +99,19 @@ pub async fn remove(door: Visit, request: HttpRequest) -> Result<HttpResponse, P
     audit::touched(&request, node);
     door.platform.change_runner(node, RunnerChange::Remove).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Lets one that was removed register again: it is not listed, and named by its whole id.
+async fn allow(door: &Door, request: &HttpRequest) -> Result<Option<RunnerBody>, Problem> {
+    let asked = request.match_info().get("id").unwrap_or_default();
+    let Ok(node) = asked.parse::<NodeId>() else { return Ok(None) };
+    if door.platform.runners().await?.nodes.iter().any(|it| it.id == node) {
+        return Ok(None);
+    }
+    audit::touched(request, node);
+    let eligibility = door.platform.change_runner(node, RunnerChange::Resume).await?.as_str().into();
+    let (id, state) = (node.to_string(), "absent".into());
+    Ok(Some(RunnerBody { name: id.clone(), id, state, eligibility, ..RunnerBody::default() }))
 }
 
 async fn change(door: &Door, request: &HttpRequest, change: RunnerChange) -> Result<HttpResponse, Problem> {

@@ -3,7 +3,9 @@
 
 mod chaos;
 mod faults;
+mod goodbye;
 mod original;
+mod restored;
 mod security;
 mod survival;
 

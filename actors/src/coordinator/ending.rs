@@ -49,7 +49,7 @@ impl Coordinator {
 
     pub(super) fn forget_output(&self, jobs: Vec<JobId>) {
         for node in self.nodes.values() {
-            // Bounded: one per delete or prune, and what is missed is swept at the node's next start.
+            // Bounded: one per delete or prune, and what is missed is swept at the node's next start, or by age.
             node.handle.forget.do_send(crate::protocol::runner::ForgetOutput { jobs: jobs.clone() });
         }
     }

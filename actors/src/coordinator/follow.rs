@@ -11,7 +11,8 @@ use super::operate::{Conduct, drain_order};
 use crate::clock;
 use crate::link::{CoordinatorLink, Verdict};
 use crate::model::{
-    AttemptId, Incarnation, JobId, JobRecord, JobState, JobView, NodeId, Outcome, RunnerSpec, Status, Tenant,
+    AttemptId, Eligibility, Incarnation, JobId, JobRecord, JobState, JobView, NodeId, Outcome, RunnerSpec,
+    Status, Tenant,
 };
 use crate::protocol::jobs::Accepted;
 use crate::protocol::notices::{JobChange, JobChangeKind};
@@ -241,6 +242,9 @@ impl Coordinator {
             return Err(RegisterError::Store(format!("the store answered a registration with {result:?}")));
         };
         let id = handle.id;
+        if let Eligibility::Removed(cordon) = eligibility {
+            return Err(RegisterError::Removed { node: id, by: cordon.by.clone() });
+        }
         // A proposal for its former life would come to nothing, again and again.
         self.doubt(id);
         handle.pulse.beat(clock::uptime_ms());
@@ -253,7 +257,8 @@ impl Coordinator {
         link.set_drain(drain_order(eligibility));
         let eligibility = eligibility.clone();
         let conduct = Conduct::default();
-        let node = Node { handle, spec, eligibility, link, announced: false, doubted: false, conduct };
+        let (announced, doubted, left_ms) = (false, false, None);
+        let node = Node { handle, spec, eligibility, link, announced, doubted, left_ms, conduct };
         self.nodes.insert(id, node);
         Ok(Registration { cluster: identity.cluster, incarnation: *incarnation, term: identity.term })
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::classes::ClassTable;
 use crate::link::JobFact;
-use crate::model::{ClassId, InputMode, JobId, JobSpec, JobState, Needs};
+use crate::model::{ClassId, Epoch, InputMode, JobId, JobSpec, JobState, Needs};
 use crate::protocol::scheduling::WaitingJob;
 
 /// One live job.
@@ -98,6 +98,13 @@ impl LiveTable {
     /// Every job, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&JobId, &LiveJob)> {
         self.jobs.iter()
+    }
+
+    /// The records were restored from a backup: every live job's epoch grows, at least to `floor`. One that is ending keeps
+    /// the epoch of its end, which is on its way to the disk.
+    pub fn raise_epochs(&mut self, floor: Epoch) {
+        let lives = |live: &&mut LiveJob| !live.ending;
+        self.jobs.values_mut().filter(lives).for_each(|live| live.state.raise_epoch(floor));
     }
 
     /// How many live.

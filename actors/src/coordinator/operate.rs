@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Coordinator;
 use super::commit::Then;
+use super::goodbye::GONE_NODE_KEPT_MS;
 use super::nodes::Node;
 use crate::clock;
 use crate::link::{CancelOrder, DrainOrder};
@@ -45,6 +46,11 @@ impl Coordinator {
         reply: oneshot::Sender<Result<Eligibility, ChangeRunnerError>>,
     ) -> Result<(), ChangeRunnerError> {
         let ChangeRunner { node: id, change, by } = request;
+        if change == RunnerChange::Resume && !self.nodes.contains_key(&id) {
+            // It may have been removed, which only the records know.
+            self.mark(id, Eligibility::Eligible, Some(reply));
+            return Ok(());
+        }
         let node = self.nodes.get(&id).ok_or(ChangeRunnerError::Unknown)?;
         let since_ms = clock::now_ms();
         let cordon = |why: String| {
@@ -63,7 +69,8 @@ impl Coordinator {
                     return Err(ChangeRunnerError::Local);
                 }
                 refuse_if_busy(node)?;
-                let op = StoreOp::MarkNode { node: id, eligibility: Eligibility::Eligible };
+                let removed = Eligibility::Removed(cordon(String::new())?);
+                let op = StoreOp::MarkNode { node: id, eligibility: removed };
                 self.push(op, Then::Removed { node: id, reply });
                 return Ok(());
             }
@@ -99,7 +106,7 @@ impl Coordinator {
             .map(|reply| reply.send(if known { Ok(eligibility) } else { Err(ChangeRunnerError::Unknown) }));
     }
 
-    /// The node is unmarked on disk: it is forgotten, unless it was given work meanwhile.
+    /// That the node is removed is on disk: it is forgotten, unless it was given work meanwhile.
     pub(super) fn removed(
         &mut self,
         id: NodeId,
@@ -113,16 +120,22 @@ impl Coordinator {
             self.peers.forget.do_send(ForgetNode { node: id });
             Eligibility::Eligible
         });
+        if let (Err(_), Some(node)) = (&answer, self.nodes.get(&id)) {
+            let op = StoreOp::MarkNode { node: id, eligibility: node.eligibility.clone() };
+            self.push(op, Then::Tell(None));
+        }
         // An operator who is gone needs no answer.
         let _ = reply.send(answer);
     }
 
-    /// Forgets nodes that were given up long ago: where nodes come and go, most never come back.
+    /// Forgets nodes that were given up long ago or said goodbye: where nodes come and go, most never come back.
     pub(super) fn forget_lost(&mut self) {
         let now_ms = clock::uptime_ms();
         let is_old = |node: &Node| {
             let silent_ms = now_ms.saturating_sub(node.handle.pulse.last_ms());
-            !node.announced && silent_ms > LOST_NODE_KEPT_MS && node.link.given().next().is_none()
+            let is_long_gone = node.left_ms.is_some_and(|at| now_ms.saturating_sub(at) > GONE_NODE_KEPT_MS);
+            let is_forgotten = is_long_gone || silent_ms > LOST_NODE_KEPT_MS;
+            !node.announced && is_forgotten && node.link.given().next().is_none()
         };
         let old: Vec<NodeId> =
             self.nodes.iter().filter(|(_, node)| is_old(node)).map(|(id, _)| *id).collect();

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::link::{CancelOrder, JobFact, LinkEffect, ReportRefusal, ReportReply, Verdict};
 use crate::model::{
     AttemptEnd, AttemptId, AttemptRecord, AttemptResult, Incarnation, JobEvent, JobId, JobState, NodeId,
-    OnLost,
+    OnLost, RunnerKind,
 };
 use crate::protocol::notices::{JobChange, JobChangeKind};
 use crate::protocol::runner::RunnerReport;
@@ -60,7 +60,6 @@ impl Coordinator {
             }
             LinkEffect::Resend(attempt) => round.resend.push(attempt),
             LinkEffect::KillStale(attempt) => {
-                log::warn!(node:% = id, attempt:% = attempt; "a runner holds an attempt that is not current: ending it");
                 round.kill.push(CancelOrder { attempt, grace_ms: 0 });
             }
             LinkEffect::Capacity { usable_slots } => round.capacity = Some(usable_slots),
@@ -144,13 +143,15 @@ impl Coordinator {
     ) -> Result<oneshot::Receiver<ReportReply>, ReportRefusal> {
         let id = message.report.node;
         let n = message.report.n;
-        let node = self.nodes.get_mut(&id).ok_or(ReportRefusal::NotRegistered)?;
+        // Whoever said goodbye must register anew.
+        let node = self.nodes.get_mut(&id).filter(|node| node.left_ms.is_none());
+        let node = node.ok_or(ReportRefusal::NotRegistered)?;
         node.handle.pulse.beat(clock::uptime_ms());
         let incarnation = node.link.incarnation();
         let live = &self.live;
         let fact = |job| live.get(&job).map_or(JobFact::NotLive, LiveJob::fact);
         let (effects, want_full_inventory) = node.link.on_report(message.report, fact)?;
-        let is_ready = node.link.is_ready();
+        let (is_ready, outranked_by) = (node.link.is_ready(), node.link.outranked_by());
         let (sender, receiver) = oneshot::channel();
         let reply = ReportReply { n, verdicts: Vec::new(), want_full_inventory };
         let ticket =
@@ -165,6 +166,9 @@ impl Coordinator {
         }
         self.push_after(Then::Answer { ticket });
         self.close_round(id, incarnation, round, ctx);
+        if let Some(seen) = outranked_by {
+            self.outranked(seen, ctx);
+        }
         self.flush(ctx);
         Ok(receiver)
     }
@@ -177,6 +181,10 @@ impl Coordinator {
         ctx: &mut Context<Self>,
     ) {
         self.send_assignments(round.resend, ctx);
+        if let Some(first) = round.kill.first() {
+            let (attempts, first) = (round.kill.len(), first.attempt);
+            log::warn!(node:% = id, attempts, first:% = first; "a runner holds attempts that are not current: ending them");
+        }
         if !round.kill.is_empty() || round.restate {
             self.order_cancels(id, round.kill, ctx);
         }
@@ -197,6 +205,10 @@ impl Coordinator {
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };
+        if node.spec.kind == RunnerKind::Local && node.spec.slots == 0 {
+            // A coordinator that runs nothing itself is no runner: none is listed, counted or waited for.
+            return;
+        }
         let incarnation = node.link.incarnation();
         let first = !std::mem::replace(&mut node.announced, true);
         node.doubted = false;

@@ -3,8 +3,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, Addr};
+use futures_util::future::{join, join_all};
 
 use super::{StartError, original};
 use crate::coordinator::Coordinator;
@@ -12,6 +14,7 @@ use crate::courier::Peer;
 use crate::model::{NodeId, Pulses, RunnerSpec};
 use crate::protocol::gateway::{NodeDoors, NodeTokens, Portrait};
 use crate::protocol::metrics::Shutdown;
+use crate::protocol::runner::SayGoodbye;
 use crate::protocol::{DeathGuard, NodeGateway, NodePort, RunnerHandle};
 use crate::runner::Runner;
 use crate::runner_proxy::dial::{self, Dial, Finding};
@@ -19,6 +22,9 @@ use crate::runner_proxy::{Reception, ReceptionSetup};
 use crate::secret::Vault;
 use crate::spool::results::ResultLog;
 use crate::uplink::{NodeSide, Port, Uplink};
+
+/// Longest that a coordinator is given to hear that the node goes.
+pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Whom a platform speaks with on other machines.
 #[derive(Clone, Debug, Default)]
@@ -93,6 +99,7 @@ impl Far {
         let pulses = Arc::new(Pulses::default());
         let setup = ReceptionSetup {
             register: coordinator.clone().recipient(),
+            gone: coordinator.clone().recipient(),
             vault: Arc::clone(&local.vault),
             pulses: Arc::clone(&pulses),
         };
@@ -102,6 +109,7 @@ impl Far {
             orders: reception.clone().recipient(),
             rooms: reception.clone().recipient(),
             answers: reception.clone().recipient(),
+            leave: reception.clone().recipient(),
             report: coordinator.clone().recipient(),
             pulses,
             heartbeat_ms: local.heartbeat_ms,
@@ -116,6 +124,7 @@ impl Far {
                 orders: gateway.orders.clone(),
                 rooms: gateway.rooms.clone(),
                 answers: gateway.answers.clone(),
+                leave: gateway.leave.clone(),
                 report: gateway.report.clone(),
                 pulses: Arc::clone(&gateway.pulses),
             };
@@ -145,6 +154,20 @@ impl Far {
             watch: port.clone().recipient(),
         });
         (Self { reception, uplinks, port }, NodeDoors { gateway, port: door })
+    }
+
+    /// The node has told its coordinators everything and holds nothing: they need not miss it.
+    pub async fn say_goodbye(&self) {
+        let uplinks = join_all(self.uplinks.iter().map(|uplink| uplink.send(SayGoodbye)));
+        let port = async {
+            if let Some(port) = &self.port {
+                // One that is gone has nothing to say.
+                let _ = port.send(SayGoodbye).await;
+            }
+        };
+        if tokio::time::timeout(GOODBYE_TIMEOUT, join(uplinks, port)).await.is_err() {
+            log::warn!("a coordinator does not hear this runner's goodbye: it is thought lost there");
+        }
     }
 
     /// The node has told its coordinators everything: it speaks with them no more.

@@ -32,10 +32,14 @@ pub(super) async fn when_asked(
     let patience = Duration::from_millis(grace_ms) + STOP_PATIENCE;
     // An actor that is gone has nothing left to stop.
     let _ = scheduler.send(shutdown).await;
-    if runner.send(DrainNode { grace_ms }).timeout(patience).await.is_err() {
+    let drained = runner.send(DrainNode { grace_ms }).timeout(patience).await;
+    if drained.is_err() {
         log::error!("the runner did not drain in time");
     }
     let _ = runner.send(shutdown).await;
+    if drained.unwrap_or(false) {
+        far.say_goodbye().await;
+    }
     far.leave(shutdown).await;
     if coordinator.send(shutdown).timeout(STOP_PATIENCE).await.is_err() {
         log::error!("the coordinator did not flush in time");

@@ -73,6 +73,7 @@ pub(super) fn coordinator_peers(scheduler: &Addr<Scheduler>, hearers: &Hearers) 
         doubt: scheduler.clone().recipient(),
         eligibility: scheduler.clone().recipient(),
         forget: scheduler.clone().recipient(),
+        gone: scheduler.clone().recipient(),
         explain: scheduler.clone().recipient(),
         listeners: vec![hearers.metrics.clone().recipient(), hearers.events.clone().recipient()],
     }

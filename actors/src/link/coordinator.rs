@@ -218,6 +218,13 @@ impl CoordinatorLink {
         self.outranked_by
     }
 
+    /// The coordinator's term is this one from now on, and what the node held under an older one is given up: its next whole
+    /// inventory decides anew.
+    pub fn raise(&mut self, term: Term) {
+        self.give_up();
+        (self.term, self.outranked_by) = (self.term.max(term), None);
+    }
+
     /// The attempt is off the books: recorded, returned, lost or superseded.
     pub fn settle(&mut self, attempt: AttemptId) {
         self.given.remove(&attempt);

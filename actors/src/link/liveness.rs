@@ -19,6 +19,8 @@ pub enum NodeHealth {
     Unreachable,
     /// Given up.
     Lost,
+    /// It said goodbye: it holds nothing, and its silence means nothing.
+    Gone,
 }
 
 impl NodeHealth {
@@ -29,6 +31,7 @@ impl NodeHealth {
             Self::Suspect => "suspect",
             Self::Unreachable => "unreachable",
             Self::Lost => "lost",
+            Self::Gone => "gone",
         }
     }
 

@@ -70,7 +70,8 @@ impl NodeFamilies {
         self.slots.reset();
         self.slots_used.reset();
         self.heard.reset();
-        queue.runners.iter().for_each(|runner| self.show(runner));
+        let there = queue.runners.iter().filter(|runner| runner.state != RunnerCount::Gone.as_str());
+        there.for_each(|runner| self.show(runner));
     }
 
     fn show(&self, runner: &RunnerSummary) {

@@ -33,15 +33,18 @@ pub enum Eligibility {
         /// When its patience ends, Unix milliseconds; none waits for every job to end by itself.
         deadline_at_ms: Option<i64>,
     },
+    /// It was removed: it may not register until somebody resumes it.
+    Removed(Cordon),
 }
 
 impl Eligibility {
-    /// Its word: `eligible`, `cordoned` or `draining`.
+    /// Its word: `eligible`, `cordoned`, `draining` or `removed`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Eligible => "eligible",
             Self::Cordoned(_) => "cordoned",
             Self::Draining { .. } => "draining",
+            Self::Removed(_) => "removed",
         }
     }
 
@@ -54,7 +57,7 @@ impl Eligibility {
     pub fn cordon(&self) -> Option<&Cordon> {
         match self {
             Self::Eligible => None,
-            Self::Cordoned(cordon) | Self::Draining { cordon, .. } => Some(cordon),
+            Self::Cordoned(cordon) | Self::Draining { cordon, .. } | Self::Removed(cordon) => Some(cordon),
         }
     }
 
@@ -62,7 +65,7 @@ impl Eligibility {
     pub fn deadline_at_ms(&self) -> Option<i64> {
         match self {
             Self::Draining { deadline_at_ms, .. } => *deadline_at_ms,
-            Self::Eligible | Self::Cordoned(_) => None,
+            Self::Eligible | Self::Cordoned(_) | Self::Removed(_) => None,
         }
     }
 }

@@ -85,6 +85,16 @@ impl JobState {
         }
     }
 
+    /// The records were restored from a backup: from now on its epoch is a later one, and at least `floor`.
+    pub fn raise_epoch(&mut self, floor: Epoch) {
+        let tally = match self {
+            Self::Queued(tally) => tally,
+            Self::Leased(lease) | Self::Running(lease) | Self::Unknown(lease) => &mut lease.tally,
+            Self::Ended(_) => return,
+        };
+        tally.epoch = tally.epoch.next().max(floor);
+    }
+
     /// The current epoch: of the lease, or of the last one.
     pub fn epoch(&self) -> Epoch {
         match self {

@@ -110,6 +110,17 @@ pub struct AnswerOrders {
     pub answers: Vec<Answer>,
 }
 
+/// http or Dialler → Reception. The node has told everything, holds nothing and goes: this life of it is over. Answered when
+/// that holds.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<(), NodeRefusal>")]
+pub struct LeaveNode {
+    /// Which node.
+    pub node: NodeId,
+    /// In which life.
+    pub incarnation: Incarnation,
+}
+
 /// The door of a coordinator for nodes that dial it.
 #[derive(Clone, Debug)]
 pub struct NodeGateway {
@@ -121,6 +132,8 @@ pub struct NodeGateway {
     pub rooms: Recipient<NoteRooms>,
     /// Takes answers.
     pub answers: Recipient<AnswerOrders>,
+    /// Takes goodbyes.
+    pub leave: Recipient<LeaveNode>,
     /// Takes reports.
     pub report: Recipient<RunnerReport>,
     /// Where it is noted that a node was heard, before any mailbox.
@@ -190,6 +203,8 @@ pub struct Watched {
     pub report: Option<Report>,
     /// What the node's rooms are worth, when the coordinator was not told so yet.
     pub rooms: Option<RoomFacts>,
+    /// Whether the node says goodbye with this: it has told everything and holds nothing.
+    pub bye: bool,
 }
 
 /// The door of a node for coordinators that dial it.

@@ -59,7 +59,7 @@ pub struct QueueMeasured {
     /// The nodes, lost ones included.
     pub runners: Vec<RunnerSummary>,
     /// How many nodes are in each state, in the order of [`RunnerCount::ALL`].
-    pub counts: [u64; 3],
+    pub counts: [u64; 4],
     /// Whether nobody is given up, because most nodes have fallen silent together.
     pub frozen: bool,
 }
@@ -73,11 +73,13 @@ pub enum RunnerCount {
     Draining,
     /// It is silent for so long that its jobs may be lost.
     Lost,
+    /// It said goodbye and holds nothing.
+    Gone,
 }
 
 impl RunnerCount {
     /// Every state, in the order of [`QueueMeasured::counts`].
-    pub const ALL: [Self; 3] = [Self::Ready, Self::Draining, Self::Lost];
+    pub const ALL: [Self; 4] = [Self::Ready, Self::Draining, Self::Lost, Self::Gone];
 
     /// The word.
     pub fn as_str(self) -> &'static str {
@@ -85,6 +87,7 @@ impl RunnerCount {
             Self::Ready => "ready",
             Self::Draining => "draining",
             Self::Lost => "lost",
+            Self::Gone => "gone",
         }
     }
 }

@@ -20,9 +20,9 @@ pub enum RunnerChange {
         /// How long what it runs may go on, in milliseconds; for as long as it takes when none is given.
         deadline_ms: Option<u64>,
     },
-    /// It is given work again.
+    /// It is given work again. One that was removed, and is named by its id, may register again.
     Resume,
-    /// It is forgotten, but for the number of its lives. If it is connected it must register anew.
+    /// It is forgotten, but for the number of its lives and that it was removed: it may not register until it is resumed.
     Remove,
 }
 

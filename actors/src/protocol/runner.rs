@@ -32,9 +32,9 @@ pub struct CancelAttempt {
 }
 
 /// Graph → Runner. Take no more attempts, end those that run after `grace_ms`; answered when none is left and every
-/// result has its verdict.
+/// result has its verdict, or is on disk and the grace is over. True in the first case: the node may say goodbye.
 #[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
+#[rtype(result = "bool")]
 pub struct DrainNode {
     /// How long running attempts may go on, in milliseconds.
     pub grace_ms: u64,
@@ -131,6 +131,23 @@ pub struct RegisterRunner {
     pub spec: Arc<RunnerSpec>,
 }
 
+/// Reception → Coordinator. This life of the node said goodbye: it has told everything and holds nothing. What the records
+/// say that it holds is lost at once. Of another life than the current one it means nothing.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct RunnerGone {
+    /// Which node.
+    pub node: NodeId,
+    /// In which life.
+    pub incarnation: Incarnation,
+}
+
+/// Graph → Uplink or Port. The node has told everything and holds nothing: say so to every coordinator. Answered when they
+/// were told; one that does not listen now may never be.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct SayGoodbye;
+
 /// Why a node could not register.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterError {
@@ -140,6 +157,16 @@ pub enum RegisterError {
     /// The coordinator is stopping.
     #[error("the coordinator is stopping")]
     Stopping,
+    /// An operator has removed the node.
+    #[error(
+        "this runner was removed by {by}: `callboard nodes resume {node}` on the coordinator's side lets it in again"
+    )]
+    Removed {
+        /// Which node.
+        node: NodeId,
+        /// Who has removed it.
+        by: String,
+    },
     /// There are too many.
     #[error("{0} nodes are registered already, which is the most: remove some that are gone")]
     TooMany(usize),

@@ -112,6 +112,16 @@ pub struct ForgetNode {
     pub node: NodeId,
 }
 
+/// Coordinator → Scheduler. This life of the node said goodbye: it holds nothing and counts for nothing until it is back.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct NodeGone {
+    /// Which node.
+    pub node: NodeId,
+    /// In which life.
+    pub incarnation: Incarnation,
+}
+
 /// One proposal: this job on this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {

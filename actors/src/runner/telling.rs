@@ -20,9 +20,10 @@ impl Runner {
         }
         // What is on the disk is told after the next start: nobody who is away is waited for beyond the grace.
         let is_kept = self.setup.results.is_some() && self.is_overdue && self.bonds.live().is_empty();
-        if self.heritage.taken() == 0 && (self.bonds.are_empty() || is_kept) {
+        let is_told = self.bonds.are_empty();
+        if self.heritage.taken() == 0 && (is_told || is_kept) {
             // Whoever asked for the drain may be gone.
-            self.drained.drain(..).for_each(|waiter| _ = waiter.send(()));
+            self.drained.drain(..).for_each(|waiter| _ = waiter.send(is_told));
         }
     }
 

@@ -9,11 +9,11 @@ use futures_util::future;
 
 use super::original;
 use crate::clock;
-use crate::courier::{Courier, CourierError, Pauses, Peer};
+use crate::courier::{Courier, CourierError, Pauses, Peer, REFUSED_PAUSE};
 use crate::link::{ReportRefusal, ReportReply};
 use crate::model::{NodeId, Pulses, RunnerKind, RunnerSpec};
 use crate::protocol::gateway::{
-    AdmitNode, AnswerOrders, Introduction, MAX_HOLD_MS, NodeRefusal, NoteRooms, TakeOrders,
+    AdmitNode, AnswerOrders, Introduction, LeaveNode, MAX_HOLD_MS, NodeRefusal, NoteRooms, TakeOrders,
 };
 use crate::protocol::orders::{Ask, Order};
 use crate::protocol::runner::{RegisterError, Registration, RunnerReport};
@@ -36,11 +36,16 @@ pub struct Dial {
     pub rooms: Recipient<NoteRooms>,
     /// Takes what it answers.
     pub answers: Recipient<AnswerOrders>,
+    /// Takes its goodbye.
+    pub leave: Recipient<LeaveNode>,
     /// Takes what it reports.
     pub report: Recipient<RunnerReport>,
     /// Where it is noted that it was heard.
     pub pulses: Arc<Pulses>,
 }
+
+/// Least time after a goodbye before the node is dialled again: it may not have ended yet.
+const AFTER_GOODBYE: Duration = Duration::from_secs(1);
 
 /// Why a conversation ended.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +60,8 @@ enum Broken {
     Refused(#[from] NodeRefusal),
     #[error("the coordinator has stopped")]
     Gone,
+    #[error("the runner said goodbye")]
+    Bye,
 }
 
 /// How talking to a node comes to its end.
@@ -84,6 +91,12 @@ pub async fn keep(dial: Dial) -> Finding {
         {
             return Finding::Original;
         }
+        if matches!(broken, Broken::Bye) {
+            (pauses, told) = (Pauses::default(), String::new());
+            log::info!(url = dial.peer.url.as_str(); "a runner said goodbye; it is dialled again, for when it is back");
+            actix::clock::sleep(Duration::from_millis(dial.heartbeat_ms).max(AFTER_GOODBYE)).await;
+            continue;
+        }
         if begun.elapsed() > Duration::from_millis(dial.heartbeat_ms) {
             pauses.reset();
             told.clear();
@@ -93,7 +106,12 @@ pub async fn keep(dial: Dial) -> Finding {
             log::warn!(url = dial.peer.url.as_str(); "a runner cannot be talked to: {why}; it is tried again until it can");
             told = why;
         }
-        actix::clock::sleep(pauses.after_failure()).await;
+        let is_refused = match &broken {
+            Broken::Courier(error) => error.is_not_let_in(),
+            broken => matches!(broken, Broken::Register(RegisterError::Removed { .. })),
+        };
+        let pause = if is_refused { REFUSED_PAUSE } else { pauses.after_failure() };
+        actix::clock::sleep(pause).await;
     }
 }
 
@@ -167,11 +185,19 @@ impl Talk<'_> {
                 let note = NoteRooms { node, incarnation, rooms: rooms.into() };
                 self.dial.rooms.send(note).await.map_err(|_| Broken::Gone)??;
             }
+            if watched.bye {
+                let leave = LeaveNode { node: self.node, incarnation: registration.incarnation };
+                self.dial.leave.send(leave).await.map_err(|_| Broken::Gone)??;
+                return Err(Broken::Bye);
+            }
             if let Some(report) = watched.report {
                 // A node speaks for itself only.
                 let report = crate::link::Report { node: self.node, ..report };
                 answer =
                     Some(self.dial.report.send(RunnerReport { report }).await.map_err(|_| Broken::Gone)?);
+                if matches!(answer, Some(Err(ReportRefusal::NotRegistered))) {
+                    return Err(NodeRefusal::NotRegistered.into());
+                }
             }
         }
     }

@@ -12,11 +12,11 @@ use super::{Retire, RunnerProxy, TakeAnswers};
 use crate::clock;
 use crate::model::{Incarnation, NodeId, Pulse, Pulses, RoomBoard, RunnerSpec};
 use crate::protocol::gateway::{
-    AdmitNode, AnswerOrders, MAX_HOLD_MS, MAX_NODES, NodeRefusal, NoteRooms, TakeOrders,
+    AdmitNode, AnswerOrders, LeaveNode, MAX_HOLD_MS, MAX_NODES, NodeRefusal, NoteRooms, TakeOrders,
 };
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::orders::Order;
-use crate::protocol::runner::{RegisterError, RegisterRunner, Registration};
+use crate::protocol::runner::{RegisterError, RegisterRunner, Registration, RunnerGone};
 use crate::protocol::{DeathGuard, RunnerHandle};
 use crate::secret::Vault;
 
@@ -28,6 +28,8 @@ const FORGET_MS: u64 = 3_600_000;
 pub struct ReceptionSetup {
     /// Registers nodes.
     pub register: Recipient<RegisterRunner>,
+    /// Takes their goodbyes.
+    pub gone: Recipient<RunnerGone>,
     /// Opens secret variables.
     pub vault: Arc<Vault>,
     /// Where doors note that a node was heard.
@@ -178,6 +180,24 @@ impl Handler<AnswerOrders> for Reception {
         // Bounded: answers come to orders, and those are bounded.
         life.answers.do_send(TakeAnswers(message.answers));
         Ok(())
+    }
+}
+
+impl Handler<LeaveNode> for Reception {
+    type Result = ResponseFuture<Result<(), NodeRefusal>>;
+
+    fn handle(&mut self, message: LeaveNode, _: &mut Context<Self>) -> Self::Result {
+        let LeaveNode { node, incarnation } = message;
+        if let Err(refusal) = self.life(node, incarnation) {
+            return Box::pin(async move { Err(refusal) });
+        }
+        if let Some(life) = self.lives.remove(&node) {
+            self.setup.pulses.forget(node);
+            // Bounded: one per life.
+            life.retire.do_send(Retire);
+        }
+        let gone = self.setup.gone.send(RunnerGone { node, incarnation });
+        Box::pin(async { gone.await.map_err(|_| NodeRefusal::Stopping) })
     }
 }
 

@@ -38,7 +38,13 @@ impl Node {
 
     /// Whether it may have room for a job, now or later: whoever keeps it from work may let it.
     pub fn may_open(&self) -> bool {
-        self.health != NodeHealth::Lost && (self.room.usable > 0 || !self.eligibility.is_eligible())
+        self.health < NodeHealth::Lost && (self.room.usable > 0 || !self.eligibility.is_eligible())
+    }
+
+    /// It said goodbye.
+    pub fn leave(&mut self) {
+        (self.health, self.is_doubted) = (NodeHealth::Gone, false);
+        (self.room.usable, self.room.taken) = (0, 0);
     }
 
     /// What `now` (as judged from its silence) makes of it. One that was given up, or whose jobs are unknown, comes back
@@ -47,6 +53,7 @@ impl Node {
         match self.health {
             NodeHealth::Ready | NodeHealth::Suspect => now,
             NodeHealth::Unreachable | NodeHealth::Lost => now.max(self.health),
+            NodeHealth::Gone => NodeHealth::Gone,
         }
     }
 
@@ -59,6 +66,7 @@ impl Node {
     /// Under which state it is counted. A node that is merely suspect may be heard again in a moment.
     pub fn counted_as(&self, stopping: bool) -> RunnerCount {
         match self.health {
+            NodeHealth::Gone => RunnerCount::Gone,
             NodeHealth::Unreachable | NodeHealth::Lost => RunnerCount::Lost,
             NodeHealth::Ready | NodeHealth::Suspect if stopping || !self.eligibility.is_eligible() => {
                 RunnerCount::Draining

@@ -97,6 +97,10 @@ impl Default for MemoryStore {
 }
 
 impl JobStore for MemoryStore {
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+
     fn identity(&self) -> StoreIdentity {
         self.identity
     }
@@ -274,6 +278,12 @@ impl Tables {
                 }
                 None => OpResult::NotFound,
             },
+            StoreOp::RaiseTerm { floor, .. } => {
+                for record in self.jobs.values_mut() {
+                    record.state.raise_epoch(floor);
+                }
+                OpResult::Done
+            }
             StoreOp::Token(op) => {
                 self.change_token(op);
                 OpResult::Done

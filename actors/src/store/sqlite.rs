@@ -149,6 +149,11 @@ impl SqliteStore {
 }
 
 impl JobStore for SqliteStore {
+    /// The file lock is held for as long as the store is open.
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+
     fn identity(&self) -> StoreIdentity {
         self.identity
     }

@@ -16,7 +16,7 @@ use crate::protocol::DeathGuard;
 use crate::protocol::gateway::{BeginLife, GiveOrders, MAX_HOLD_MS, NodeRefusal, WatchReports, Watched};
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::orders::Answer;
-use crate::protocol::runner::{BeginReporting, Occupied, Registration, RunnerReport, Tie};
+use crate::protocol::runner::{BeginReporting, Occupied, Registration, RunnerReport, SayGoodbye, Tie};
 
 type ReportAnswer = Result<ReportReply, ReportRefusal>;
 
@@ -29,11 +29,13 @@ struct Told {
     held: Option<(u64, oneshot::Sender<Option<Report>>)>,
     /// What it was last told that rooms are worth. An answer that is lost on its way ends the life that it was told in.
     rooms: Option<RoomFacts>,
+    /// Whether it was told that the node goes.
+    parted: bool,
 }
 
 impl Told {
     fn of(registration: Registration) -> Self {
-        Self { registration, waiting: VecDeque::new(), out: None, held: None, rooms: None }
+        Self { registration, waiting: VecDeque::new(), out: None, held: None, rooms: None, parted: false }
     }
 
     fn take(&mut self) -> Option<Report> {
@@ -48,6 +50,10 @@ pub struct Port {
     side: NodeSide,
     told: HashMap<ClusterId, Told>,
     holds: u64,
+    /// Whether the node says goodbye to whoever asks for its next report.
+    leaving: bool,
+    /// Whoever waits until all were told.
+    left: Vec<oneshot::Sender<()>>,
     stopping: bool,
     guard: DeathGuard,
 }
@@ -61,7 +67,15 @@ impl std::fmt::Debug for Port {
 impl Port {
     /// One that no coordinator has dialled yet.
     pub fn new(side: NodeSide, guard: DeathGuard) -> Self {
-        Self { side, told: HashMap::new(), holds: 0, stopping: false, guard }
+        Self {
+            side,
+            told: HashMap::new(),
+            holds: 0,
+            leaving: false,
+            left: Vec::new(),
+            stopping: false,
+            guard,
+        }
     }
 
     /// What a coordinator was not told yet of the rooms; from now on it was.
@@ -69,6 +83,24 @@ impl Port {
         let rooms = self.side.portrait.rooms.read();
         let told = self.told(registration).ok()?;
         (told.rooms.as_ref() != Some(&rooms)).then(|| told.rooms.insert(rooms).clone())
+    }
+
+    /// What a watch brings that has no report: the goodbye, once it is time for that.
+    fn nothing_new(&mut self, registration: Registration) -> Watched {
+        if self.leaving
+            && let Ok(told) = self.told(registration)
+        {
+            told.parted = true;
+        }
+        self.note_parted();
+        Watched { report: None, rooms: self.room_news(registration), bye: self.leaving }
+    }
+
+    fn note_parted(&mut self) {
+        if self.leaving && self.told.values().all(|told| told.parted) {
+            // Whoever waited may have given up.
+            self.left.drain(..).for_each(|waiter| _ = waiter.send(()));
+        }
     }
 
     fn told(&mut self, registration: Registration) -> Result<&mut Told, NodeRefusal> {
@@ -154,7 +186,7 @@ impl Handler<WatchReports> for Port {
     fn handle(&mut self, message: WatchReports, ctx: &mut Context<Self>) -> Self::Result {
         let WatchReports { registration, answer, hold_ms } = message;
         self.holds += 1;
-        let number = self.holds;
+        let (number, leaving) = (self.holds, self.leaving);
         let told = match self.told(registration) {
             Ok(told) => told,
             Err(refusal) => return Box::pin(fut::err(refusal)),
@@ -165,7 +197,10 @@ impl Handler<WatchReports> for Port {
         }
         if let Some(report) = told.take() {
             let rooms = self.room_news(registration);
-            return Box::pin(fut::ok(Watched { report: Some(report), rooms }));
+            return Box::pin(fut::ok(Watched { report: Some(report), rooms, bye: false }));
+        }
+        if leaving {
+            return Box::pin(fut::ok(self.nothing_new(registration)));
         }
         let (sender, report) = oneshot::channel();
         // An earlier watch is dropped with it: nobody waits for that any more.
@@ -180,8 +215,31 @@ impl Handler<WatchReports> for Port {
         });
         Box::pin(report.into_actor(self).map(move |report, port, _| {
             let report = report.map_err(|_| NodeRefusal::Superseded)?;
-            Ok(Watched { report, rooms: port.room_news(registration) })
+            match report {
+                Some(report) => {
+                    Ok(Watched { report: Some(report), rooms: port.room_news(registration), bye: false })
+                }
+                None => Ok(port.nothing_new(registration)),
+            }
         }))
+    }
+}
+
+impl Handler<SayGoodbye> for Port {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: SayGoodbye, _: &mut Context<Self>) -> Self::Result {
+        self.leaving = true;
+        let (sender, left) = oneshot::channel();
+        self.left.push(sender);
+        for told in self.told.values_mut() {
+            if let Some((_, held)) = told.held.take() {
+                // Whoever waited is gone: the next one is told.
+                let _ = held.send(None);
+            }
+        }
+        self.note_parted();
+        Box::pin(async { _ = left.await })
     }
 }
 

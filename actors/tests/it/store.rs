@@ -76,6 +76,7 @@ macro_rules! conforms {
             lists_come_without_inline_output,
             live_jobs_load_in_pages,
             incarnations_grow,
+            a_raised_term_raises_every_live_epoch,
             a_marked_node_stays_marked,
             live_jobs_load_with_their_needs,
             everything_is_there_after_reopening,

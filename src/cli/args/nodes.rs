@@ -15,9 +15,9 @@ pub enum Nodes {
     Drain(DrainArgs),
     /// Give a node no more jobs; those that it has go on.
     Cordon(CordonArgs),
-    /// Give nodes jobs again.
+    /// Give nodes jobs again, or let removed ones (by their ids) register again.
     Resume(NodeNames),
-    /// Forget nodes that have no jobs, or are lost.
+    /// Forget nodes that have no jobs, or are lost, and let them register no more until they are resumed.
     Remove(NodeNames),
     /// Wait until so many nodes can be given jobs.
     Wait(WaitNodesArgs),

@@ -31,6 +31,7 @@ pub(super) fn of(route: Route, method: &Method) -> Scopes {
         | Route::NodeOrders
         | Route::NodeAnswers
         | Route::NodeReport
+        | Route::NodeBye
         | Route::NodeHello
         | Route::NodeBegin
         | Route::NodeGive

@@ -21,7 +21,7 @@ pub struct CordonBody {
 }
 
 /// A runner: a node that runs jobs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RunnerBody {
     /// Its id, the same in every life of it.
     pub id: String,
@@ -29,7 +29,8 @@ pub struct RunnerBody {
     pub name: String,
     /// How it came: `local`, `dialled`, `joined` or `original`.
     pub kind: String,
-    /// `ready`, `suspect`, `unreachable` or `lost`.
+    /// `ready`, `suspect`, `unreachable`, `lost`, `gone`: it stopped well and holds nothing; in the answer to
+    /// `resume` also `absent`: it was removed, and may register again.
     pub state: String,
     /// `eligible`, `cordoned` or `draining`.
     pub eligibility: String,

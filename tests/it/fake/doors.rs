@@ -3,7 +3,8 @@
 use callboard_actors::link::{ReportRefusal, ReportReply};
 use callboard_actors::model::Pulses;
 use callboard_actors::protocol::gateway::{
-    AdmitNode, AnswerOrders, NodeDoors, NodeGateway, NodeRefusal, NodeTokens, NoteRooms, TakeOrders,
+    AdmitNode, AnswerOrders, LeaveNode, NodeDoors, NodeGateway, NodeRefusal, NodeTokens, NoteRooms,
+    TakeOrders,
 };
 use callboard_actors::protocol::orders::Order;
 use callboard_actors::protocol::runner::{RegisterError, Registration, RunnerReport};
@@ -14,6 +15,7 @@ answer!(AdmitNode, Result<Registration, RegisterError>, |_stage, _request| Err(R
 answer!(TakeOrders, Result<Vec<Order>, NodeRefusal>, |_stage, _request| Err(NodeRefusal::NotRegistered));
 answer!(NoteRooms, Result<(), NodeRefusal>, |_stage, _request| Err(NodeRefusal::NotRegistered));
 answer!(AnswerOrders, Result<(), NodeRefusal>, |_stage, _request| Err(NodeRefusal::NotRegistered));
+answer!(LeaveNode, Result<(), NodeRefusal>, |_stage, _request| Err(NodeRefusal::NotRegistered));
 answer!(RunnerReport, Result<ReportReply, ReportRefusal>, |_stage, _request| Err(ReportRefusal::NotRegistered));
 
 /// No node has a token.
@@ -36,6 +38,7 @@ pub fn doors(player: &Addr<Player>) -> NodeDoors {
         orders: player.clone().recipient(),
         rooms: player.clone().recipient(),
         answers: player.clone().recipient(),
+        leave: player.clone().recipient(),
         report: player.clone().recipient(),
         pulses: Arc::new(Pulses::default()),
         heartbeat_ms: 5_000,

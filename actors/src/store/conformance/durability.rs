@@ -1,7 +1,7 @@
 //! Loading, registering, closing, and what is there after opening again.
 
 use super::*;
-use crate::model::{Cordon, Eligibility, InputMode, Isolation, Needs, Requires};
+use crate::model::{Cordon, Eligibility, InputMode, Isolation, Needs, Requires, Term};
 use crate::store::{ListQuery, LiveRow, StoreError};
 
 /// Every live row, in pages of this size.
@@ -91,6 +91,36 @@ pub async fn live_jobs_load_with_their_needs(stage: &dyn Stage) {
     done(&store, vec![StoreOp::Submit(plain), StoreOp::Submit(other)]).await;
     let loaded: Vec<_> = load_all(&store, 1).await.into_iter().map(|row| (row.id, row.needs)).collect();
     assert_eq!(loaded, expected);
+}
+
+/// A raised term holds, also after opening again; every live job's epoch is above what it was, and can be leased from there.
+pub async fn a_raised_term_raises_every_live_epoch(stage: &dyn Stage) {
+    let store = stage.fresh();
+    let (waiting, held, ended) =
+        (submitted(&store, None).await, submitted(&store, None).await, submitted(&store, None).await);
+    done(&store, vec![lease_op(held, 0), lease_op(ended, 0), finish_op(ended, 1, EndReason::User, 1)]).await;
+    let before = record(&store, ended).await;
+    let to = Term(store.identity().term.0 + 41);
+    let raise = |to, floor| StoreOp::RaiseTerm { to, floor: Epoch(floor) };
+    assert!(store.is_exclusive());
+    assert_eq!(done(&store, vec![raise(to, 500)]).await, [OpResult::Done]);
+    for id in [waiting, held] {
+        assert_eq!(state(&store, id).await.epoch(), Epoch(500));
+    }
+    assert_eq!(record(&store, ended).await, before);
+    // A lower one lowers nothing, and no epoch stays.
+    assert_eq!(done(&store, vec![raise(Term(1), 3)]).await, [OpResult::Done]);
+    let leases =
+        done(&store, vec![lease_op(waiting, 0), lease_op(waiting, 500), lease_op(waiting, 501)]).await;
+    assert_eq!(leases[..2], [OpResult::Stale, OpResult::Stale]);
+    assert!(matches!(leases[2], OpResult::Leased(_)));
+    assert_eq!(state(&store, waiting).await.epoch(), Epoch(502));
+    store.close().await.expect("it closes");
+    drop(store);
+    if let Some(store) = stage.reopen() {
+        assert_eq!(store.identity().term, to.next());
+        assert_eq!(state(&store, held).await.epoch(), Epoch(501));
+    }
 }
 
 /// After opening again everything is there, in a later term of the same cluster.

@@ -8,7 +8,8 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use super::forget::Sums;
 use super::{codec, tokens};
 use crate::model::{
-    AttemptRecord, Eligibility, Epoch, Incarnation, JobId, JobSpec, JobState, NodeId, Outcome, footprint,
+    AttemptRecord, Eligibility, Epoch, Incarnation, JobId, JobSpec, JobState, NodeId, Outcome, Term,
+    footprint,
 };
 use crate::store::{IdempotencyKey, MAX_ATTEMPTS_KEPT, NewJob, OpResult, StoreError, StoreOp};
 
@@ -48,6 +49,7 @@ impl<'a> Applier<'a> {
             }
             StoreOp::RegisterNode { node } => self.register(*node),
             StoreOp::MarkNode { node, eligibility } => self.mark_node(*node, eligibility),
+            StoreOp::RaiseTerm { to, floor } => self.raise_term(*to, *floor),
             StoreOp::Token(op) => tokens::apply(self.connection, op).map(|()| OpResult::Done),
         }
     }
@@ -256,6 +258,13 @@ impl<'a> Applier<'a> {
         let incarnation = Incarnation(codec::unsigned(incarnation));
         let eligibility = codec::decode_eligibility(eligibility.as_deref())?;
         Ok(OpResult::Registered { incarnation, eligibility })
+    }
+
+    fn raise_term(&self, to: Term, floor: Epoch) -> Applied {
+        self.prepared("UPDATE meta SET term = MAX(term, ?1)")?.execute([codec::signed(to.0)])?;
+        self.prepared("UPDATE job_hot SET epoch = MAX(MIN(epoch + 1, ?2), ?1)")?
+            .execute([i64::from(floor.0), i64::from(u32::MAX)])?;
+        Ok(OpResult::Done)
     }
 
     fn mark_node(&self, node: NodeId, eligibility: &Eligibility) -> Applied {

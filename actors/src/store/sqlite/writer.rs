@@ -211,7 +211,9 @@ impl Writer {
             .map(|batch| batch.iter().map(|op| applier.apply(op)).collect())
             .collect::<Result<_, _>>()?;
         let sums = applier.sums;
+        let term = read_term(&transaction)?;
         transaction.commit()?;
+        self.term = term;
         self.counters.set(sums);
         Ok(results)
     }
@@ -229,11 +231,16 @@ impl Writer {
 
 /// The fence: whoever opened the database after us has a higher term, and we write no more.
 fn check_term(connection: &Connection, ours: Term) -> Result<(), StoreError> {
-    let current: i64 = connection.prepare_cached("SELECT term FROM meta")?.query_row([], |row| row.get(0))?;
-    if codec::unsigned(current) == ours.0 {
+    let current = read_term(connection)?;
+    if current == ours {
         return Ok(());
     }
     Err(StoreError::failed(format!(
         "another callboard took the database over in term {current}, ours was {ours}"
     )))
+}
+
+fn read_term(connection: &Connection) -> Result<Term, StoreError> {
+    let term = connection.prepare_cached("SELECT term FROM meta")?.query_row([], |row| row.get(0))?;
+    Ok(Term(codec::unsigned(term)))
 }

@@ -1,7 +1,8 @@
 //! Cordon, drain, resume, remove; and the breaker.
 
-use callboard_actors::model::{AttemptEnd, JobSpec, RunnerKind, Status};
+use callboard_actors::model::{AttemptEnd, JobSpec, NodeId, RunnerKind, Status};
 use callboard_actors::protocol::operate::{ChangeRunnerError, RunnerChange};
+use callboard_actors::protocol::runner::RegisterError;
 
 use super::rig::{Site, ends_at_once, until};
 
@@ -78,7 +79,12 @@ async fn a_node_is_removed_when_it_holds_nothing_and_is_not_ours() {
     until(|| async { site.look(job).await.status() == Status::Pending }).await;
     site.change(node, RunnerChange::Remove).await.expect("it holds nothing");
     assert!(site.runner(node).await.is_none());
-    assert_eq!(site.change(node, RunnerChange::Resume).await, Err(ChangeRunnerError::Unknown));
+    assert_eq!(site.change(node, cordon("")).await, Err(ChangeRunnerError::Unknown));
+    let mut site = site.restart().await;
+    assert!(matches!(site.register(node).await, Err(RegisterError::Removed { by, .. }) if by == "operator"));
+    site.change(node, RunnerChange::Resume).await.expect("its removal is remembered");
+    let never_seen = site.change(NodeId::from_bytes([9; 16]), RunnerChange::Resume).await;
+    assert_eq!(never_seen, Err(ChangeRunnerError::Unknown));
 
     // It comes back as one that nothing is held against, under the name of a node of the coordinator's own.
     site.come_back(0, ends_at_once).await;

@@ -12,8 +12,8 @@ use callboard_actors::protocol::DeathGuard;
 use callboard_actors::protocol::jobs::SubmitJobs;
 use callboard_actors::protocol::notices::JobChanged;
 use callboard_actors::protocol::scheduling::{
-    DoubtNode, EnqueueJobs, ExplainJobs, ForgetNode, Placement, ReleaseSlot, SetCapacity, SetEligibility,
-    StartJobs, WaitReasons, WithdrawJobs,
+    DoubtNode, EnqueueJobs, ExplainJobs, ForgetNode, NodeGone, Placement, ReleaseSlot, SetCapacity,
+    SetEligibility, StartJobs, WaitReasons, WithdrawJobs,
 };
 use callboard_actors::secret::{KeySource, Vault};
 use callboard_actors::store::memory::MemoryStore;
@@ -46,6 +46,7 @@ async fn a_job_whose_proposed_node_is_gone_waits_again_before_all_others() {
         doubt: Probe::<DoubtNode>::start().recipient(),
         eligibility: Probe::<SetEligibility>::start().recipient(),
         forget: Probe::<ForgetNode>::start().recipient(),
+        gone: Probe::<NodeGone>::start().recipient(),
         explain: Reasons.start().recipient(),
         listeners: vec![Probe::<JobChanged>::start().recipient()],
     };

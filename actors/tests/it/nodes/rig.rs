@@ -17,7 +17,7 @@ use callboard_actors::protocol::jobs::{AwaitJob, GetJob, SubmitJobs};
 use callboard_actors::protocol::metrics::{QueueMeasured, Shutdown};
 use callboard_actors::protocol::notices::{JobChanged, RunnerChanged};
 use callboard_actors::protocol::operate::{ChangeRunner, ChangeRunnerError, RunnerChange};
-use callboard_actors::protocol::runner::{BeginReporting, RegisterRunner, Tie};
+use callboard_actors::protocol::runner::{BeginReporting, RegisterError, RegisterRunner, Registration, Tie};
 use callboard_actors::protocol::scheduling::ListRunners;
 use callboard_actors::protocol::{DeathGuard, RunnerHandle, RunnerSummary};
 use callboard_actors::runner::{Runner, RunnerSetup};
@@ -82,6 +82,7 @@ impl Site {
             doubt: scheduler.clone().recipient(),
             eligibility: scheduler.clone().recipient(),
             forget: scheduler.clone().recipient(),
+            gone: scheduler.clone().recipient(),
             explain: scheduler.clone().recipient(),
             listeners: vec![Probe::<JobChanged>::start().recipient()],
         };
@@ -142,30 +143,8 @@ impl Site {
         spec: RunnerSpec,
         script: impl FnMut(&ExecJob) -> Option<AttemptEnd> + Send + 'static,
     ) -> Addr<Runner> {
-        let (events_sender, events) = mpsc::unbounded_channel();
-        let board = Arc::new(HealthBoard::default());
-        let setup = RunnerSetup {
-            hold_ms: 0,
-            node,
-            executor: Box::new(NoopExecutor::scripted(spec.slots, events_sender, Box::new(script))),
-            base_env: BaseEnv::default(),
-            vault: Vault::shared(KeySource::Ephemeral, &board),
-            events,
-            spool: None,
-            results: None,
-            meter: Arc::new(Meter::default()),
-        };
-        let runner = Runner::new(setup, DeathGuard::new("runner", mpsc::unbounded_channel().0)).start();
-        let handle = RunnerHandle {
-            id: node,
-            rooms: Arc::default(),
-            pulse: Arc::default(),
-            assign: runner.clone().recipient(),
-            cancel: runner.clone().recipient(),
-            read_output: runner.clone().recipient(),
-            write_input: runner.clone().recipient(),
-            forget: runner.clone().recipient(),
-        };
+        let runner = runner(node, &spec, script);
+        let handle = handle(node, &runner);
         let register = RegisterRunner { handle, spec: Arc::new(spec) };
         let registration = self.coordinator.send(register).await.expect(SAID).expect("it registers");
         let report = self.coordinator.clone().recipient();
@@ -176,6 +155,13 @@ impl Site {
         })
         .await;
         runner
+    }
+
+    /// What a node of this id is told that asks to be let in.
+    pub async fn register(&self, node: NodeId) -> Result<Registration, RegisterError> {
+        let spec = RunnerSpec { slots: 1, ..RunnerSpec::default() };
+        let handle = handle(node, &runner(node, &spec, |_| None));
+        self.coordinator.send(RegisterRunner { handle, spec: Arc::new(spec) }).await.expect(SAID)
     }
 
     pub async fn submit(&self, spec: JobSpec) -> JobId {
@@ -225,5 +211,39 @@ pub async fn until<F: Future<Output = bool>>(holds: impl Fn() -> F) {
     while !holds().await {
         assert!(began.elapsed_ms() < 20_000, "it never came to hold");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn runner(
+    node: NodeId,
+    spec: &RunnerSpec,
+    script: impl FnMut(&ExecJob) -> Option<AttemptEnd> + Send + 'static,
+) -> Addr<Runner> {
+    let (events_sender, events) = mpsc::unbounded_channel();
+    let board = Arc::new(HealthBoard::default());
+    let setup = RunnerSetup {
+        hold_ms: 0,
+        node,
+        executor: Box::new(NoopExecutor::scripted(spec.slots, events_sender, Box::new(script))),
+        base_env: BaseEnv::default(),
+        vault: Vault::shared(KeySource::Ephemeral, &board),
+        events,
+        spool: None,
+        results: None,
+        meter: Arc::new(Meter::default()),
+    };
+    Runner::new(setup, DeathGuard::new("runner", mpsc::unbounded_channel().0)).start()
+}
+
+fn handle(node: NodeId, runner: &Addr<Runner>) -> RunnerHandle {
+    RunnerHandle {
+        id: node,
+        rooms: Arc::default(),
+        pulse: Arc::default(),
+        assign: runner.clone().recipient(),
+        cancel: runner.clone().recipient(),
+        read_output: runner.clone().recipient(),
+        write_input: runner.clone().recipient(),
+        forget: runner.clone().recipient(),
     }
 }
