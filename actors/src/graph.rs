@@ -7,6 +7,7 @@ mod far;
 mod former;
 pub mod node;
 mod original;
+pub mod simulated;
 mod stopping;
 mod ties;
 
@@ -30,8 +31,7 @@ use crate::protocol::{DeathGuard, PlatformHandle, RunnerHandle};
 use crate::runner::{Runner, RunnerSetup};
 use crate::scheduler::Scheduler;
 use crate::secret::{KeySource, Vault};
-use crate::spool::Spool;
-use crate::spool::results::ResultLogError;
+use crate::spool::{Spool, results::ResultLogError};
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{JobStore, StoreError};
@@ -54,6 +54,9 @@ pub enum StartError {
     /// The local runner works for another coordinator.
     #[error(transparent)]
     Occupied(#[from] Occupied),
+    /// What the local runner and the coordinator say to each other does not survive being written down.
+    #[error(transparent)]
+    Altered(#[from] crate::uplink::loopback::Altered),
     /// The node could not register.
     #[error("the local runner could not register: {0}")]
     Register(#[from] RegisterError),
@@ -113,6 +116,8 @@ pub struct Builder {
     pub job_uid: u32,
     /// Whom it speaks with on other machines.
     pub peers: Peers,
+    /// Whether what the local node is told, and tells, is written down as for another machine and read again: for tests.
+    pub serialise_messages: bool,
     /// Weaknesses that the operator should know.
     pub warnings: Vec<String>,
     /// Counters, shared with the store.
@@ -189,6 +194,7 @@ impl Builder {
             timers: LivenessTimers::default(),
             job_uid: rustix::process::geteuid().as_raw(),
             peers: Peers::default(),
+            serialise_messages: false,
             warnings: Vec::new(),
             meter: Arc::new(Meter::default()),
         }
@@ -256,7 +262,7 @@ impl Builder {
     }
 }
 
-/// What the actors' own thread gives to whoever started it.
+/// What the actors' own thread gives.
 struct Assembled {
     handle: PlatformHandle,
     #[cfg(feature = "testing")]
@@ -324,9 +330,14 @@ async fn assemble(
     let spec = RunnerSpec { slots, ..builder.spec };
     let handle = ties::runner_handle(builder.node, &runner, Arc::clone(&facts.rooms));
     let heartbeat_ms = builder.timers.heartbeat_ms;
-    register(&coordinator, &runner, &handle, &spec, heartbeat_ms).await?;
+    if !builder.serialise_messages {
+        register(&coordinator, &runner, &handle, &spec, heartbeat_ms).await?;
+    }
     let local = LocalNode { runner: &runner, handle, spec, vault, heartbeat_ms };
-    let (far, doors) = Far::start(builder.peers, local, &coordinator, guard);
+    let (mut far, doors) = Far::start(builder.peers, local, &coordinator, guard);
+    if builder.serialise_messages {
+        far.tie_local(&doors, guard("loopback")).await?;
+    }
     let handle = PlatformHandle::new(
         ties::job_recipients(&coordinator),
         scheduler.clone().recipient(),

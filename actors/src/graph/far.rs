@@ -17,6 +17,7 @@ use crate::runner_proxy::dial::{self, Dial, Finding};
 use crate::runner_proxy::{Reception, ReceptionSetup};
 use crate::secret::Vault;
 use crate::spool::results::ResultLog;
+use crate::uplink::loopback::{self, Loopback, LoopbackError};
 use crate::uplink::{JoinTarget, NodeSide, Port, Uplink};
 
 /// A node that a coordinator dials.
@@ -91,6 +92,8 @@ pub(super) struct Far {
     reception: Addr<Reception>,
     uplinks: Vec<Addr<Uplink>>,
     port: Option<Addr<Port>>,
+    loopback: Option<Addr<Loopback>>,
+    side: NodeSide,
 }
 
 impl Far {
@@ -156,7 +159,18 @@ impl Far {
             orders: port.clone().recipient(),
             watch: port.clone().recipient(),
         });
-        (Self { reception, uplinks, port }, NodeDoors { gateway, port: door })
+        (Self { reception, uplinks, port, loopback: None, side }, NodeDoors { gateway, port: door })
+    }
+
+    /// Ties the local node like a far one: everything that it is told, and tells, is written down and read again.
+    pub async fn tie_local(&mut self, doors: &NodeDoors, guard: DeathGuard) -> Result<(), StartError> {
+        let begun = loopback::begin(self.side.clone(), doors.gateway.clone(), guard).await;
+        self.loopback = Some(begun.map_err(|error| match error {
+            LoopbackError::Register(error) => StartError::Register(error),
+            LoopbackError::Occupied(error) => StartError::Occupied(error),
+            LoopbackError::Altered(error) => StartError::Altered(error),
+        })?);
+        Ok(())
     }
 
     /// The node has told its coordinators everything: it speaks with them no more.
@@ -167,6 +181,9 @@ impl Far {
         }
         if let Some(port) = &self.port {
             let _ = port.send(shutdown).await;
+        }
+        if let Some(loopback) = &self.loopback {
+            let _ = loopback.send(shutdown).await;
         }
     }
 
