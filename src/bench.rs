@@ -6,6 +6,7 @@ mod durable;
 mod figures;
 mod load;
 mod machine;
+mod nodes;
 mod queue;
 mod remote;
 mod report;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use machine::cores as machine_cores;
+pub use nodes::{NodeCounts, NodesReport, run as run_nodes};
 pub use remote::{RemoteReport, run as run_remote};
 pub use report::Report;
 pub use rooms::{RoomsReport, run as run_rooms};

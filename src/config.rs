@@ -105,6 +105,8 @@ pub struct NodeConfig {
     pub limits: Limits,
     /// Which jobs may be taken in.
     pub admission: AdmissionRules,
+    /// Whether what the local runner is told, and tells, is written down as for another machine and read again.
+    pub serialise_messages: bool,
     /// What looks like a mistake and is no reason to stop, one line each: log them.
     pub warnings: Vec<String>,
 }

@@ -32,6 +32,10 @@ use crate::http::access::Access;
 use crate::http::{self, Door, Executions, HttpConfig, Running, ServeError, TokenHash};
 use crate::telemetry::AuditLog;
 
+/// What is said where every message to the local runner is written down and read again.
+const SERIALISES: &str = "messages to the local runner are serialised (CALLBOARD_SERIALISE_MESSAGES): this is for \
+                          development, and costs time";
+
 /// Why a node did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -73,6 +77,11 @@ pub enum NodeError {
     /// A second signal did not let it stop in peace.
     #[error("ended by a second signal: jobs that still ran were killed, and run again after the next start")]
     Impatient,
+}
+
+/// Raises the limit on open files as a server does; what it is now, or none where there is none.
+pub fn raise_open_files() -> Option<u64> {
+    open_files::raise().now
 }
 
 /// Which boot of which file system view this process lives in: equal ids mean that paths mean the same.
@@ -216,6 +225,7 @@ async fn start_platform(config: &NodeConfig) -> Result<Platform, NodeError> {
         warnings.push("jobs are not isolated unless they ask for it (setting runner.isolation)".into());
     }
     warnings.extend(insecure::published(&config.server));
+    warnings.extend(config.serialise_messages.then(|| SERIALISES.to_owned()));
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
     if !config.admission.allow_all() {
         let (rules, default) = (config.admission.written().count(), config.admission.default_action());
@@ -265,6 +275,7 @@ fn builder(config: &NodeConfig, run_as: Option<RunAs>, default_cwd: PathBuf) -> 
         timers: config.timers,
         rules: config.admission.clone(),
         placement: config.placement,
+        serialise_messages: config.serialise_messages,
         job_uid: run_as.map_or(builder.job_uid, |user| user.uid),
         ..builder
     })

@@ -5,38 +5,39 @@
 pub mod deaths;
 mod far;
 mod former;
+mod local;
 pub mod node;
 mod original;
+pub mod simulated;
 mod stopping;
 mod ties;
 
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix::{Actor, Addr, Arbiter, AsyncContext, Context};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
+use crate::coordinator::live::LiveTable;
 use crate::coordinator::{Coordinator, CoordinatorSetup, restore};
-use crate::exec::{BaseEnv, ExecEvents, Executor, ProcessConfig, ProcessError, ProcessExecutor};
+use crate::exec::{BaseEnv, ExecEvents, Executor, ProcessConfig, ProcessError};
 use crate::link::{LivenessTimers, TimerError};
 use crate::model::meter::Meter;
 use crate::model::{AdmissionRules, HealthBoard, Limits, NodeId, RunnerSpec, StoreSummary};
 use crate::policy::placement::PlacementRule;
-use crate::protocol::platform::PlatformFacts;
-use crate::protocol::runner::{BeginReporting, Occupied, RegisterError, RegisterRunner, Tie};
-use crate::protocol::{DeathGuard, PlatformHandle, RunnerHandle};
+use crate::protocol::runner::{Occupied, RegisterError};
+use crate::protocol::{DeathGuard, PlatformHandle};
 use crate::runner::{Runner, RunnerSetup};
 use crate::scheduler::Scheduler;
 use crate::secret::{KeySource, Vault};
-use crate::spool::Spool;
-use crate::spool::results::ResultLogError;
+use crate::spool::{Spool, results::ResultLogError};
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{JobStore, StoreError};
 pub use far::Peers;
 use far::{Far, LocalNode};
+use local::{facts, make_executor, register, wanted};
 use ties::Hearers;
 
 /// Why a platform did not start.
@@ -54,6 +55,9 @@ pub enum StartError {
     /// The local runner works for another coordinator.
     #[error(transparent)]
     Occupied(#[from] Occupied),
+    /// What the local runner and the coordinator say to each other does not survive being written down.
+    #[error(transparent)]
+    Altered(#[from] crate::uplink::loopback::Altered),
     /// The node could not register.
     #[error("the local runner could not register: {0}")]
     Register(#[from] RegisterError),
@@ -113,6 +117,8 @@ pub struct Builder {
     pub job_uid: u32,
     /// Whom it speaks with on other machines.
     pub peers: Peers,
+    /// Whether what the local node is told, and tells, is written down as for another machine and read again: for tests.
+    pub serialise_messages: bool,
     /// Weaknesses that the operator should know.
     pub warnings: Vec<String>,
     /// Counters, shared with the store.
@@ -189,6 +195,7 @@ impl Builder {
             timers: LivenessTimers::default(),
             job_uid: rustix::process::geteuid().as_raw(),
             peers: Peers::default(),
+            serialise_messages: false,
             warnings: Vec::new(),
             meter: Arc::new(Meter::default()),
         }
@@ -256,7 +263,7 @@ impl Builder {
     }
 }
 
-/// What the actors' own thread gives to whoever started it.
+/// What the actors' own thread gives.
 struct Assembled {
     handle: PlatformHandle,
     #[cfg(feature = "testing")]
@@ -264,14 +271,6 @@ struct Assembled {
 }
 
 type StopRequests = mpsc::UnboundedReceiver<(u64, oneshot::Sender<()>)>;
-
-/// Where output is to be spooled, and how many jobs are to run at once.
-fn wanted(executor: &ExecutorChoice) -> (Option<PathBuf>, u32) {
-    match executor {
-        ExecutorChoice::Process(config) => (Some(config.spool_dir.clone()), config.slots),
-        ExecutorChoice::Custom(_) => (None, 0),
-    }
-}
 
 async fn assemble(
     builder: Builder,
@@ -294,12 +293,7 @@ async fn assemble(
     let vault = Vault::shared(builder.secret_key, &board);
     let told = (builder.rules, builder.store_summary, builder.job_uid, builder.warnings);
     let facts = facts(&builder.limits, told, &*executor);
-    let (coordinator_ctx, scheduler_ctx) = (Context::<Coordinator>::new(), Context::<Scheduler>::new());
-    let (coordinator, scheduler) = (coordinator_ctx.address(), scheduler_ctx.address());
     let hearers = Hearers::start(&builder.meter, guard)?;
-    let peers = ties::scheduler_peers(&coordinator, &hearers);
-    let scheduler_actor = Scheduler::new(peers, builder.timers, false, guard("scheduler"));
-    scheduler_ctx.run(scheduler_actor.by_rule(builder.placement));
     let setup = CoordinatorSetup {
         store: builder.store,
         limits: builder.limits,
@@ -308,8 +302,7 @@ async fn assemble(
         board: Arc::clone(&board),
         meter: Arc::clone(&builder.meter),
     };
-    let peers = ties::coordinator_peers(&scheduler, &hearers);
-    coordinator_ctx.run(Coordinator::new(setup, peers, live, guard("coordinator")));
+    let (coordinator, scheduler) = start_minds(setup, live, builder.placement, &hearers, guard);
     let setup = RunnerSetup {
         node: builder.node,
         executor,
@@ -325,9 +318,14 @@ async fn assemble(
     let spec = RunnerSpec { slots, ..builder.spec };
     let handle = ties::runner_handle(builder.node, &runner, Arc::clone(&facts.rooms));
     let heartbeat_ms = builder.timers.heartbeat_ms;
-    register(&coordinator, &runner, &handle, &spec, heartbeat_ms).await?;
+    if !builder.serialise_messages {
+        register(&coordinator, &runner, &handle, &spec, heartbeat_ms).await?;
+    }
     let local = LocalNode { runner: &runner, handle, spec, vault, heartbeat_ms };
-    let (far, doors) = Far::start(builder.peers, local, &coordinator, guard);
+    let (mut far, doors) = Far::start(builder.peers, local, &coordinator, guard);
+    if builder.serialise_messages {
+        far.tie_local(&doors, guard("loopback")).await?;
+    }
     let handle = PlatformHandle::new(
         ties::job_recipients(&coordinator),
         scheduler.clone().recipient(),
@@ -350,41 +348,20 @@ async fn assemble(
     })
 }
 
-/// What the platform tells about itself.
-fn facts(
-    limits: &Limits,
-    (rules, store, job_uid, warnings): (AdmissionRules, StoreSummary, u32, Vec<String>),
-    executor: &dyn Executor,
-) -> PlatformFacts {
-    let (limits, isolation, rooms) = (limits.clone(), executor.isolation(), executor.rooms());
-    PlatformFacts { limits, rules, store, isolation, rooms, job_uid, warnings }
-}
-
-/// A Runner beside the Coordinator registers like any other node.
-async fn register(
-    coordinator: &Addr<Coordinator>,
-    runner: &Addr<Runner>,
-    handle: &RunnerHandle,
-    spec: &RunnerSpec,
-    heartbeat_ms: u64,
-) -> Result<(), StartError> {
-    let register = RegisterRunner { handle: handle.clone(), spec: Arc::new(spec.clone()) };
-    let registration = coordinator.send(register).await.map_err(|_| StartError::Died)??;
-    let report = coordinator.clone().recipient();
-    let begin = BeginReporting { registration, report, heartbeat_ms, tie: Tie::Beside };
-    Ok(runner.send(begin).await.map_err(|_| StartError::Died)??)
-}
-
-async fn make_executor(
-    choice: ExecutorChoice,
-    events: ExecEvents,
-    meter: &Meter,
-) -> Result<Box<dyn Executor>, StartError> {
-    let executor: Box<dyn Executor> = match choice {
-        ExecutorChoice::Process(config) => Box::new(ProcessExecutor::start(config, events).await?),
-        ExecutorChoice::Custom(make) => make(events),
-    };
-    // A meter that two platforms share shows the rooms of the first.
-    let _ = meter.rooms.set(executor.rooms());
-    Ok(executor)
+/// Coordinator and Scheduler, each of which tells the other what it decides.
+fn start_minds(
+    setup: CoordinatorSetup,
+    live: LiveTable,
+    placement: PlacementRule,
+    hearers: &Hearers,
+    guard: impl Fn(&'static str) -> DeathGuard,
+) -> (Addr<Coordinator>, Addr<Scheduler>) {
+    let (coordinator_ctx, scheduler_ctx) = (Context::<Coordinator>::new(), Context::<Scheduler>::new());
+    let (coordinator, scheduler) = (coordinator_ctx.address(), scheduler_ctx.address());
+    let peers = ties::scheduler_peers(&coordinator, hearers);
+    let scheduler_actor = Scheduler::new(peers, setup.timers, false, guard("scheduler"));
+    scheduler_ctx.run(scheduler_actor.by_rule(placement));
+    let peers = ties::coordinator_peers(&scheduler, hearers);
+    coordinator_ctx.run(Coordinator::new(setup, peers, live, guard("coordinator")));
+    (coordinator, scheduler)
 }

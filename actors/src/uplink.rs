@@ -2,6 +2,7 @@
 //! does the same for coordinators that dial the node. Both hand orders to the Runner as the messages that they stand for,
 //! so the Runner cannot tell a far coordinator from one beside it.
 
+pub mod loopback;
 mod perform;
 mod port;
 

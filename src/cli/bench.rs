@@ -9,8 +9,8 @@ use super::args::{BenchArgs, Global};
 use super::commands::{print, print_json};
 use super::exit::{self, Failure};
 use crate::bench::{
-    BenchError, BenchOptions, machine_cores, run as measure, run_remote as measure_remote,
-    run_rooms as measure_rooms,
+    BenchError, BenchOptions, NodeCounts, machine_cores, run as measure, run_nodes as measure_nodes,
+    run_remote as measure_remote, run_rooms as measure_rooms,
 };
 use crate::config::OutputForm;
 
@@ -33,6 +33,10 @@ pub async fn run(args: &BenchArgs, global: &Global) -> i32 {
             exit::say(&format!("measuring {what}"));
         }
     };
+    let counts = NodeCounts { busy: args.nodes as usize, idle: args.idle_nodes as usize };
+    if counts.busy + counts.idle > 0 {
+        return tell(measure_nodes(&options, counts, say).await, global);
+    }
     if args.remote {
         return tell(measure_remote(&options, say).await, global);
     }

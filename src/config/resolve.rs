@@ -1,5 +1,6 @@
 //! Fills what nobody set with defaults, and refuses what does not go together. It refuses to know who set what.
 
+mod development;
 mod runners;
 
 use std::path::{Path, PathBuf};
@@ -48,8 +49,8 @@ const MAX_AUDIT_KEEP: u32 = 1000;
 /// How often rooms are tried again when nobody says otherwise, in milliseconds.
 const DEFAULT_ISOLATION_CHECK_MS: u64 = 600_000;
 /// Variables of this program that are no settings of a node.
-const OTHER_VARIABLES: [&str; 4] =
-    ["CALLBOARD_CONFIG", "CALLBOARD_CONTEXT", "CALLBOARD_TOKEN", "CALLBOARD_REQUIRE"];
+const OTHER_VARIABLES: [&str; 5] =
+    ["CALLBOARD_CONFIG", "CALLBOARD_CONTEXT", "CALLBOARD_TOKEN", "CALLBOARD_REQUIRE", development::SERIALISE];
 
 /// Turns what was said into what holds.
 pub(super) fn resolve(
@@ -93,6 +94,7 @@ pub(super) fn resolve(
         audit,
         limits,
         admission,
+        serialise_messages: development::serialises(environment)?,
         warnings: strangers(environment),
     })
 }

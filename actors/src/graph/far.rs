@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr};
+use actix::{Actor, Addr, Recipient};
 use futures_util::future::{join, join_all};
 
 use super::{StartError, original};
@@ -21,6 +21,7 @@ use crate::runner_proxy::dial::{self, Dial, Finding};
 use crate::runner_proxy::{Reception, ReceptionSetup};
 use crate::secret::Vault;
 use crate::spool::results::ResultLog;
+use crate::uplink::loopback::{self, LoopbackError};
 use crate::uplink::{NodeSide, Port, Uplink};
 
 /// Longest that a coordinator is given to hear that the node goes.
@@ -86,6 +87,8 @@ pub(super) struct Far {
     reception: Addr<Reception>,
     uplinks: Vec<Addr<Uplink>>,
     port: Option<Addr<Port>>,
+    loopback: Option<Recipient<Shutdown>>,
+    side: NodeSide,
 }
 
 impl Far {
@@ -153,7 +156,18 @@ impl Far {
             orders: port.clone().recipient(),
             watch: port.clone().recipient(),
         });
-        (Self { reception, uplinks, port }, NodeDoors { gateway, port: door })
+        (Self { reception, uplinks, port, loopback: None, side }, NodeDoors { gateway, port: door })
+    }
+
+    /// Ties the local node like a far one: everything that it is told, and tells, is written down and read again.
+    pub async fn tie_local(&mut self, doors: &NodeDoors, guard: DeathGuard) -> Result<(), StartError> {
+        let begun = loopback::begin(self.side.clone(), doors.gateway.clone(), guard).await;
+        self.loopback = Some(begun.map_err(|error| match error {
+            LoopbackError::Register(error) => StartError::Register(error),
+            LoopbackError::Occupied(error) => StartError::Occupied(error),
+            LoopbackError::Altered(error) => StartError::Altered(error),
+        })?);
+        Ok(())
     }
 
     /// The node has told its coordinators everything and holds nothing: they need not miss it.
@@ -178,6 +192,9 @@ impl Far {
         }
         if let Some(port) = &self.port {
             let _ = port.send(shutdown).await;
+        }
+        if let Some(loopback) = &self.loopback {
+            let _ = loopback.send(shutdown).await;
         }
     }
 

@@ -7,7 +7,7 @@ use actix::{Actor, Addr};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::{StartError, ties};
+use super::{StartError, local, ties};
 use crate::coordinator::Coordinator;
 use crate::courier::{Courier, Peer};
 use crate::exec::{BaseEnv, Executor};
@@ -53,7 +53,7 @@ pub(super) async fn begin(peer: Peer, coordinator: &Addr<Coordinator>, vault: Ar
         ..RunnerSpec::default()
     };
     let handle = ties::runner_handle(node, &runner, rooms);
-    match super::register(coordinator, &runner, &handle, &spec, heartbeat_ms).await {
+    match local::register(coordinator, &runner, &handle, &spec, heartbeat_ms).await {
         Ok(()) => {}
         // The coordinator has stopped.
         Err(StartError::Died) => return,

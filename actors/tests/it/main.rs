@@ -11,6 +11,7 @@ mod graph;
 mod nodes;
 mod runner_results;
 mod scheduler;
+mod serialised;
 mod store;
 mod store_migrations;
 mod store_sqlite;

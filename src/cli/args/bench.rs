@@ -7,6 +7,9 @@ use clap::Args;
 use super::duration;
 use crate::config::JobUser;
 
+/// Most nodes that are simulated: as many as a coordinator lets register.
+const MAX_SIMULATED: i64 = callboard_actors::protocol::gateway::MAX_NODES as i64;
+
 /// Flags of `bench`. It starts a node of its own, as `run` does.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
@@ -37,4 +40,12 @@ pub struct BenchArgs {
     /// Measure what a runner in a process of its own costs, and nothing else.
     #[arg(long, conflicts_with = "isolation")]
     pub remote: bool,
+    /// Measure a coordinator with so many simulated nodes that end every job at once, and nothing else.
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["isolation", "remote"], default_value_t = 0,
+          hide_default_value = true, value_parser = clap::value_parser!(u32).range(0..=MAX_SIMULATED))]
+    pub nodes: u32,
+    /// Measure a coordinator with so many simulated nodes that have nothing to do, and nothing else.
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["isolation", "remote"], default_value_t = 0,
+          hide_default_value = true, value_parser = clap::value_parser!(u32).range(0..=MAX_SIMULATED))]
+    pub idle_nodes: u32,
 }
