@@ -47,6 +47,12 @@ pub fn uptime_ms() -> u64 {
     ORIGIN.get_or_init(moment).elapsed_ms()
 }
 
+/// Milliseconds since the machine was started, those that it slept among them. The same for all of its processes.
+pub fn boottime_ms() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
 /// Now, as Unix milliseconds.
 #[allow(clippy::disallowed_methods, reason = "this room is the one that asks")]
 pub fn now_ms() -> i64 {

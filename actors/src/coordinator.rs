@@ -18,6 +18,7 @@ mod output;
 mod reports;
 mod restore;
 mod restored;
+mod silence;
 mod upkeep;
 
 use std::collections::HashMap;

@@ -10,6 +10,7 @@ mod costs;
 mod entry;
 mod env;
 mod facts;
+mod fence;
 mod frame;
 mod home;
 mod keeper;
@@ -60,6 +61,9 @@ pub struct ExecJob {
     pub env: BTreeMap<String, String>,
     /// Its secret variables. They win over `env`.
     pub secret_env: SecretEnv,
+    /// Whether it is to end when its coordinator is out of reach ([`Executor::fence_at`]), and the time between TERM and KILL
+    /// then, in milliseconds.
+    pub fence_grace_ms: Option<u64>,
     /// Whether it may go on when this process ends without a word; it ends with it otherwise.
     pub hold: Option<HoldOrder>,
 }
@@ -155,6 +159,15 @@ pub trait Executor: 'static {
     fn adopted(&mut self) -> Vec<AdoptedAttempt> {
         Vec::new()
     }
+
+    /// Whether it can end jobs by itself when their coordinator is out of reach, whatever becomes of this process.
+    fn can_fence(&self) -> bool {
+        false
+    }
+
+    /// From this time on, by [`clock::boottime_ms`](crate::clock::boottime_ms), the coordinator counts as out of reach, unless
+    /// a later time is told before: jobs that have a `fence_grace_ms` end then.
+    fn fence_at(&mut self, _: u64) {}
 
     /// The result of the attempt is where it survives this process.
     fn recorded(&mut self, _: AttemptId) {}

@@ -26,7 +26,7 @@ use crate::link::{LivenessTimers, TimerError};
 use crate::model::meter::Meter;
 use crate::model::{AdmissionRules, HealthBoard, Limits, NodeId, RunnerSpec, StoreSummary};
 use crate::policy::placement::PlacementRule;
-use crate::protocol::runner::{Occupied, RegisterError};
+use crate::protocol::runner::{FenceTimes, Occupied, RegisterError};
 use crate::protocol::{DeathGuard, PlatformHandle};
 use crate::runner::{Runner, RunnerSetup};
 use crate::scheduler::Scheduler;
@@ -315,13 +315,14 @@ async fn assemble(
         meter: Arc::clone(&builder.meter),
     };
     let runner = Runner::new(setup, guard("runner")).start();
-    let spec = RunnerSpec { slots, ..builder.spec };
+    let spec = RunnerSpec { slots, fences: true, ..builder.spec };
     let handle = ties::runner_handle(builder.node, &runner, Arc::clone(&facts.rooms));
     let heartbeat_ms = builder.timers.heartbeat_ms;
     if !builder.serialise_messages {
         register(&coordinator, &runner, &handle, &spec, heartbeat_ms).await?;
     }
-    let local = LocalNode { runner: &runner, handle, spec, vault, heartbeat_ms };
+    let fence = FenceTimes { after_ms: builder.timers.fence_ms, grace_ms: builder.timers.fence_grace_ms };
+    let local = LocalNode { runner: &runner, handle, spec, vault, heartbeat_ms, fence };
     let (mut far, doors) = Far::start(builder.peers, local, &coordinator, guard);
     if builder.serialise_messages {
         far.tie_local(&doors, guard("loopback")).await?;

@@ -53,7 +53,7 @@ pub use rules::{AdmissionRules, Denial};
 pub use runner_spec::{Pulse, Pulses, RunnerKind, RunnerSpec};
 pub use secret::{SealedEnv, SecretEnv, SecretError};
 pub use setup::SetupStage;
-pub use spec::{CommandLine, IdempotencyKey, InputMode, Isolation, JobSpec, OnLost};
+pub use spec::{CommandLine, IdempotencyKey, InputMode, Isolation, JobSpec, OnDisconnect, OnLost};
 pub use state::{CancelWish, JobState, Lease};
 pub use tenant::{Tenant, View};
 pub use transition::{IllegalMove, JobEvent, Moved, transition};

@@ -18,7 +18,7 @@ use crate::clock::{self, Moment};
 use crate::exec::{BaseEnv, ExecEvent, ExecJob, Executor, HoldOrder, job_env};
 use crate::link::{Assignment, Command, NodeEffect};
 use crate::model::meter::Meter;
-use crate::model::{AttemptEnd, AttemptId, AttemptResult, Captured, NodeId, Stream, Usage};
+use crate::model::{AttemptEnd, AttemptId, AttemptResult, Captured, JobSpec, NodeId, Stream, Usage};
 use crate::protocol::jobs::InputAck;
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::runner::{
@@ -142,8 +142,9 @@ impl Runner {
             Ok(secret_env) => secret_env,
             Err(error) => return self.not_started(now, *attempt, error.to_string(), ctx),
         };
-        let hold = self.hold_order(*attempt);
-        let job = ExecJob { attempt: *attempt, spec: Arc::clone(spec), env, secret_env, hold };
+        let (hold, fence_grace_ms) = (self.hold_order(*attempt), self.fence_grace(*attempt, spec));
+        let job =
+            ExecJob { attempt: *attempt, spec: Arc::clone(spec), env, secret_env, hold, fence_grace_ms };
         if let Err(refusal) = self.setup.executor.start(job)
             && let Some(bond) = self.bonds.holder(*attempt)
         {
@@ -157,6 +158,12 @@ impl Runner {
         let for_ms = self.setup.hold_ms;
         let bond = self.bonds.holder(attempt).filter(|bond| bond.tie.is_far() && for_ms > 0)?;
         Some(HoldOrder { cluster: bond.cluster, for_ms })
+    }
+
+    /// What a job that must not outlive its connection is given between TERM and KILL.
+    fn fence_grace(&mut self, attempt: AttemptId, spec: &JobSpec) -> Option<u64> {
+        let fence = self.bonds.holder(attempt)?.fence?;
+        (!spec.on_disconnect.is_keep()).then_some(fence.grace_ms.min(spec.grace_ms))
     }
 
     /// An attempt without its secret variables ends before it starts: no repetition here would fare better.

@@ -18,7 +18,8 @@ use crate::protocol::metrics::{QueueMeasured, RunnerCount, Shutdown};
 use crate::protocol::notices::RunnerChanged;
 use crate::protocol::scheduling::{
     DoubtNode, EnqueueJobs, ExplainJobs, ForgetNode, ListRunners, NodeGone, PauseQueue, Placement,
-    ReleaseSlot, RunnerLost, Runners, SetCapacity, SetEligibility, StartJobs, WaitReasons, WithdrawJobs,
+    ReleaseSlot, RunnerLost, Runners, SetCapacity, SetEligibility, Silence, StartJobs, WaitReasons,
+    WithdrawJobs,
 };
 use crate::protocol::{DeathGuard, RunnerSummary};
 use capable::Capabilities;
@@ -221,6 +222,9 @@ impl Scheduler {
         for (id, health) in sweep.moves {
             self.judge(id, health);
         }
+        for id in sweep.fenced {
+            self.note_fenced(id);
+        }
         self.capable.doubt();
         self.capable.keep(|class| self.queue.has(class));
         self.queue.shrink();
@@ -236,15 +240,25 @@ impl Scheduler {
         }
         log::warn!(node:% = id, name = node.spec.name.as_str(), health = health.as_str(); "a runner's health changed");
         node.health = health;
+        node.fenced &= health >= NodeHealth::Unreachable;
         let incarnation = node.room.incarnation;
         if health == NodeHealth::Lost {
             (node.room.usable, node.room.taken) = (0, 0);
         }
         self.announce(id);
         if health >= NodeHealth::Unreachable {
-            let given_up = health == NodeHealth::Lost;
-            // Bounded: at most two such messages per silence of one node.
-            self.peers.lost.do_send(RunnerLost { node: id, incarnation, given_up });
+            let meaning = if health == NodeHealth::Lost { Silence::GivenUp } else { Silence::Unknown };
+            // Bounded: at most three such messages per silence of one node.
+            self.peers.lost.do_send(RunnerLost { node: id, incarnation, meaning });
+        }
+    }
+
+    /// A node was silent for so long that it has ended what must not outlive its connection.
+    fn note_fenced(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if node.health == NodeHealth::Unreachable && !std::mem::replace(&mut node.fenced, true) {
+            let incarnation = node.room.incarnation;
+            self.peers.lost.do_send(RunnerLost { node: id, incarnation, meaning: Silence::Fenced });
         }
     }
 

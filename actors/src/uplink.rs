@@ -21,7 +21,9 @@ use crate::model::RoomFacts;
 use crate::protocol::gateway::{MAX_HOLD_MS, Portrait};
 use crate::protocol::metrics::Shutdown;
 use crate::protocol::orders::{Answer, Ask, Order};
-use crate::protocol::runner::{BeginReporting, Occupied, Registration, RunnerReport, SayGoodbye, Tie};
+use crate::protocol::runner::{
+    BeginReporting, FenceTimes, Occupied, Registration, RunnerReport, SayGoodbye, Tie,
+};
 use crate::protocol::{DeathGuard, RunnerHandle};
 use crate::secret::Vault;
 use crate::wire::{self, AnswersBody, ByeBody, HelloBody, OrdersAnswer, OrdersBody, RegisteredBody};
@@ -56,6 +58,7 @@ struct Session {
     courier: Courier,
     registration: Registration,
     heartbeat_ms: u64,
+    fence: Option<FenceTimes>,
 }
 
 /// The session that holds now, shared by the actor and its task on one thread.
@@ -256,12 +259,17 @@ impl Join {
 
     /// Works for the coordinator until the registration does not hold any more; none when the Runner is gone.
     async fn work(&self, session: Session) -> Option<Ended> {
-        let (registration, heartbeat_ms) = (session.registration, session.heartbeat_ms);
+        let Session { registration, heartbeat_ms, fence, .. } = session;
         let url = self.target.url.as_str();
         log::info!(url, incarnation = registration.incarnation.0; "joined a coordinator");
         *self.session.borrow_mut() = Some(session.clone());
-        let begin =
-            BeginReporting { registration, report: self.report.clone(), heartbeat_ms, tie: Tie::Joined };
+        let begin = BeginReporting {
+            registration,
+            report: self.report.clone(),
+            heartbeat_ms,
+            tie: Tie::Joined,
+            fence,
+        };
         match self.side.begin.send(begin).await.ok()? {
             Ok(()) => Some(self.carry(session).await),
             Err(occupied) => Some(Ended::Occupied(occupied)),
@@ -277,7 +285,7 @@ impl Join {
             None => courier,
         };
         let heartbeat_ms = registered.heartbeat_ms.max(MIN_HEARTBEAT_MS);
-        Ok(Session { courier, registration: registered.registration, heartbeat_ms })
+        Ok(Session { courier, registration: registered.registration, heartbeat_ms, fence: registered.fence })
     }
 
     /// Carries orders. A coordinator that does not answer may be the same one soon: nothing is given up for that.

@@ -10,7 +10,7 @@ pub use crate::link::{Report, ReportRefusal, ReportReply};
 use crate::model::{Incarnation, NodeId, RoomPolicy, RunnerSpec};
 use crate::protocol::gateway::Introduction;
 use crate::protocol::orders::{Answer, Order};
-use crate::protocol::runner::Registration;
+use crate::protocol::runner::{FenceTimes, Registration};
 
 /// The newest version of the node protocol that this build speaks.
 pub const PROTO_MAX: u16 = 1;
@@ -121,6 +121,9 @@ pub struct RegisteredBody {
     pub token: Option<String>,
     /// The longest silence between two reports, in milliseconds.
     pub heartbeat_ms: u64,
+    /// When the node ends jobs that must not outlive their connection. Coordinators of before say nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<FenceTimes>,
 }
 
 /// The body of `orders`.

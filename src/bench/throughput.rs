@@ -56,6 +56,7 @@ pub fn job_with(line: &str, isolation: &str) -> SubmitBody {
         timeout_ms: Some(JOB_LIMIT_MS),
         grace_ms: None,
         on_lost: None,
+        on_disconnect: None,
         requires: None,
         limits: None,
         isolation: Some(IsolationBody::Mode(isolation.into())),

@@ -31,7 +31,7 @@ pub use nodes::{NodeNames, Nodes, WaitNodesArgs};
 pub use records::{
     ArtifactsArgs, EventsArgs, GroupBy, HelpArgs, HistoryArgs, LogsArgs, ManArgs, PruneArgs, StatsArgs,
 };
-pub use requires::RequireArgs;
+pub use requires::{LossArgs, RequireArgs};
 pub use settings::{ApiArgs, ConfigCommand, ConfigShowArgs, ContextCommand, Whose};
 pub use token::{CreateTokenArgs, Token};
 
@@ -236,9 +236,8 @@ pub struct JobArgs {
     /// Time between TERM and KILL.
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub grace: Option<u64>,
-    /// What happens when the node is lost: requeue or never.
-    #[arg(long, value_name = "POLICY")]
-    pub on_lost: Option<String>,
+    #[command(flatten)]
+    pub loss: LossArgs,
     /// A shell line to run instead of a command.
     #[arg(long, value_name = "LINE", conflicts_with = "command")]
     pub shell: Option<String>,

@@ -233,6 +233,10 @@ fn limits(role: Role, told: LimitsSection) -> Limits {
             open_files: told.max_open_files,
         },
         max_lost: told.max_lost.unwrap_or(base.max_lost),
+        default_on_lost: told.default_on_lost.map_or(base.default_on_lost, |policy| policy.0),
+        default_on_disconnect: told
+            .default_on_disconnect
+            .map_or(base.default_on_disconnect, |policy| policy.0),
         retention_age_ms: told.retention_age.map_or(base.retention_age_ms, |age| age.0),
         retention_count: told.retention_count.unwrap_or(base.retention_count),
         retention_bytes: told.retention_bytes.map_or(base.retention_bytes, |bytes| bytes.0),

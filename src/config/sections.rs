@@ -187,6 +187,14 @@ section! {
         pub unreachable: Option<Millis> = "CALLBOARD_UNREACHABLE",
         /// Silence after which a runner's jobs are given up.
         pub lost: Option<Millis> = "CALLBOARD_LOST",
+        /// Silence of a coordinator after which its runners end jobs with `on_disconnect` `kill`.
+        pub fence: Option<Millis> = "CALLBOARD_FENCE",
+        /// The time between TERM and KILL for that.
+        pub fence_grace: Option<Millis> = "CALLBOARD_FENCE_GRACE",
+        /// Silence after which such jobs are given to other runners.
+        pub fenced_lost: Option<Millis> = "CALLBOARD_FENCED_LOST",
+        /// How long after its start a coordinator gives up nobody.
+        pub recovery: Option<Millis> = "CALLBOARD_RECOVERY",
     }
 }
 

@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 mod jobs;
 mod peers;
 
-pub use jobs::{AllowedMounts, Cpus, IsolationMode, MinTier, Placement};
+pub use jobs::{AllowedMounts, Cpus, DisconnectPolicy, IsolationMode, LostPolicy, MinTier, Placement};
 pub use peers::{Label, PeerUrl};
 
 /// A duration in milliseconds: `90` (seconds), `500ms`, `1m30s`, `2h`, `30d`.
@@ -322,6 +322,7 @@ read_as_text!(Millis, OptionalMillis, ByteCount, Cpus, Bind, JobUser, LogFilter)
 read_as_text!(Published, LivenessProfile, StoreKind, Durability, LogFormat, OutputForm, ColorWhen);
 read_as_text!(PeerUrl, List<PeerUrl>, List<Label>);
 read_as_text!(List<Bind>, List<String>, AllowedMounts, IsolationMode, MinTier, Placement);
+read_as_text!(LostPolicy, DisconnectPolicy);
 
 #[cfg(test)]
 mod tests {

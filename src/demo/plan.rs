@@ -98,6 +98,7 @@ impl Planned {
             timeout_ms: self.timeout_ms,
             grace_ms: None,
             on_lost: None,
+            on_disconnect: None,
             requires: None,
             isolation: None,
             limits: None,

@@ -85,9 +85,13 @@ pub struct SubmitBody {
     /// Time between TERM and KILL in milliseconds; the server's default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole_or_null")]
     pub grace_ms: Option<u64>,
-    /// `requeue` (default) or `never`: what happens when the node that runs it is lost.
+    /// `requeue` or `never`: what happens when the node that runs it is lost. The server's default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_lost: Option<String>,
+    /// `keep` or `kill`: what its node does with it when it has had no answer from the server for too long. The server's
+    /// default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_disconnect: Option<String>,
     /// What it requires of the node that runs it; any will do, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object_or_null")]
     pub requires: Option<RequiresBody>,
@@ -214,6 +218,9 @@ pub struct JobBody {
     pub secret_env: Vec<String>,
     /// `requeue` or `never`.
     pub on_lost: String,
+    /// `keep` or `kill`.
+    #[serde(default)]
+    pub on_disconnect: String,
     /// Whether its input is streamed.
     pub stdin_streamed: bool,
     /// The node that has it, or that it ended on: by its name while the server knows that, else by its id.

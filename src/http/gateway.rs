@@ -81,8 +81,8 @@ pub async fn register(door: Visit, request: HttpRequest, payload: Payload) -> Re
     let registration = gateway.admit.send(admit).await.map_err(|_| gone())??;
     // Where nobody is asked for a token, none is given.
     let token = door.access.is_demanded().then(|| gateway.tokens.token_of(node)).flatten();
-    let heartbeat_ms = gateway.heartbeat_ms;
-    Ok(HttpResponse::Ok().json(RegisteredBody { proto, registration, token, heartbeat_ms }))
+    let (heartbeat_ms, fence) = (gateway.heartbeat_ms, gateway.fence);
+    Ok(HttpResponse::Ok().json(RegisteredBody { proto, registration, token, heartbeat_ms, fence }))
 }
 
 /// Hands out orders; held for a while when there are none.

@@ -32,8 +32,8 @@ pub async fn hello(door: Visit, request: HttpRequest, payload: Payload) -> Resul
 /// Takes what registering brought.
 pub async fn begin(door: Visit, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let begun: RegisteredBody = body::json(&door, &request, payload, MAX_NODE_BODY_BYTES).await?;
-    let RegisteredBody { registration, heartbeat_ms, .. } = begun;
-    port(&door)?.begin.send(BeginLife { registration, heartbeat_ms }).await.map_err(|_| gone())??;
+    let RegisteredBody { registration, heartbeat_ms, fence, .. } = begun;
+    port(&door)?.begin.send(BeginLife { registration, heartbeat_ms, fence }).await.map_err(|_| gone())??;
     Ok(HttpResponse::Ok().json(()))
 }
 

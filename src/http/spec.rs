@@ -4,7 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use callboard_actors::model::{
-    CommandLine, InputFile, InputMode, JobSpec, Limits, OnLost, SealedEnv, limits,
+    CommandLine, InputFile, InputMode, JobSpec, Limits, OnDisconnect, OnLost, SealedEnv, limits,
 };
 
 use super::api::{CommandBody, CompatSubmit, FieldProblem, FileBody, FileContentBody, StdinBody, SubmitBody};
@@ -13,18 +13,8 @@ use super::problem::Problem;
 /// The spec of a `/v1` job, without its secret variables.
 pub fn of(body: SubmitBody, limits: &Limits) -> Result<JobSpec, Problem> {
     let mut errors = Vec::new();
-    let on_lost = match body.on_lost.as_deref() {
-        None | Some("requeue") => OnLost::Requeue,
-        Some("never") => OnLost::Never,
-        Some(other) => {
-            refuse(
-                &mut errors,
-                "#/on_lost",
-                format!("on_lost is `requeue` or `never`, not `{}`", short(other)),
-            );
-            OnLost::Requeue
-        }
-    };
+    let policies = (body.on_lost.as_deref(), body.on_disconnect.as_deref());
+    let (on_lost, on_disconnect) = policies_of(policies, limits, &mut errors);
     let (isolation, demands) = body.isolation.map(|asked| asked.read(&mut errors)).unwrap_or_default();
     let input = body.stdin.map_or(InputMode::Null, |stdin| input(stdin, &mut errors));
     let files = body.files.into_iter().enumerate().map(|(at, it)| file(at, it, &mut errors)).collect();
@@ -41,6 +31,7 @@ pub fn of(body: SubmitBody, limits: &Limits) -> Result<JobSpec, Problem> {
         timeout_ms: body.timeout_ms.or(limits.default_timeout_ms),
         grace_ms: body.grace_ms.unwrap_or(limits.default_grace_ms),
         on_lost,
+        on_disconnect,
         requires: body.requires.map(Into::into).unwrap_or_default(),
         isolation,
         demands,
@@ -49,6 +40,36 @@ pub fn of(body: SubmitBody, limits: &Limits) -> Result<JobSpec, Problem> {
         artifacts: body.artifacts,
         limits: body.limits.map(|asked| asked.read()).unwrap_or_default(),
     })
+}
+
+/// What becomes of the job when its node is lost, and what of it when that has lost us.
+fn policies_of(
+    (on_lost, on_disconnect): (Option<&str>, Option<&str>),
+    limits: &Limits,
+    errors: &mut Vec<FieldProblem>,
+) -> (OnLost, OnDisconnect) {
+    let mut wrong = |field: &str, words: &str, other: &str| {
+        refuse(errors, &format!("#/{field}"), format!("{field} is {words}, not `{}`", short(other)));
+    };
+    let on_lost = match on_lost {
+        None => limits.default_on_lost,
+        Some("requeue") => OnLost::Requeue,
+        Some("never") => OnLost::Never,
+        Some(other) => {
+            wrong("on_lost", "`requeue` or `never`", other);
+            OnLost::Requeue
+        }
+    };
+    let on_disconnect = match on_disconnect {
+        None => limits.default_on_disconnect,
+        Some("keep") => OnDisconnect::Keep,
+        Some("kill") => OnDisconnect::Kill,
+        Some(other) => {
+            wrong("on_disconnect", "`keep` or `kill`", other);
+            OnDisconnect::Keep
+        }
+    };
+    (on_lost, on_disconnect)
 }
 
 /// The spec of a job of the original's `POST /jobs`.

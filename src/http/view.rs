@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use callboard_actors::model::{
-    AttemptRecord, Captured, CommandLine, Exit, InputMode, JobState, JobView, OnLost, Outcome, Usage, time,
+    AttemptRecord, Captured, CommandLine, Exit, InputMode, JobState, JobView, Outcome, Usage, time,
 };
 
 use super::api::{AttemptBody, CommandBody, JobBody, OutputBody, RequiresBody, UsageBody};
@@ -57,7 +57,8 @@ pub fn listed(view: &JobView) -> JobBody {
         cwd: spec.cwd.clone(),
         env: Default::default(),
         secret_env: Vec::new(),
-        on_lost: on_lost(spec.on_lost).into(),
+        on_lost: spec.on_lost.as_str().into(),
+        on_disconnect: spec.on_disconnect.as_str().into(),
         stdin_streamed: matches!(spec.input, InputMode::Streamed),
         runner: runner(view),
         epoch: record.state.epoch().0,
@@ -103,11 +104,6 @@ fn add_outcome(body: &mut JobBody, outcome: &Outcome) {
     body.stderr = output(&outcome.stderr, false);
     body.usage = Some(usage(&outcome.usage));
     body.isolation_effective = outcome.isolation.as_ref().map(Into::into);
-}
-
-/// The word for what happens to a job whose node is lost.
-pub fn on_lost(on_lost: OnLost) -> &'static str {
-    if on_lost.is_requeue() { "requeue" } else { "never" }
 }
 
 fn command(command: &CommandLine) -> CommandBody {

@@ -3,6 +3,7 @@
 
 mod chaos;
 mod faults;
+mod fence;
 mod goodbye;
 mod original;
 mod restored;

@@ -21,7 +21,7 @@ use crate::policy::breaker;
 use crate::protocol::NodeError;
 use crate::protocol::notices::{JobChange, JobChangeKind};
 use crate::protocol::runner::{AssignAttempts, CancelAttempt, RegisterError, RegisterRunner, Registration};
-use crate::protocol::scheduling::{DoubtNode, EnqueueJobs, ReleaseSlot, RunnerLost, StartJobs, WithdrawJobs};
+use crate::protocol::scheduling::{DoubtNode, EnqueueJobs, ReleaseSlot, StartJobs, WithdrawJobs};
 use crate::store::StoreOp;
 
 pub(super) use super::Node;
@@ -341,36 +341,6 @@ impl Handler<StartJobs> for Coordinator {
 
     fn handle(&mut self, message: StartJobs, ctx: &mut Context<Self>) {
         self.start_jobs(message, ctx);
-    }
-}
-
-impl Handler<RunnerLost> for Coordinator {
-    type Result = ();
-
-    fn handle(&mut self, message: RunnerLost, ctx: &mut Context<Self>) {
-        let Some(node) = self.nodes.get_mut(&message.node) else {
-            return;
-        };
-        if node.link.incarnation() != message.incarnation {
-            return;
-        }
-        let attempts: Vec<AttemptId> = node.link.given().collect();
-        if message.given_up {
-            node.link.give_up();
-            node.announced = false;
-        } else {
-            node.link.distrust();
-        }
-        let mut requeued = Vec::new();
-        for attempt in attempts {
-            if message.given_up {
-                requeued.extend(self.lose(attempt, "nothing was heard of its runner for too long".into()));
-            } else {
-                self.apply(attempt.job, JobEvent::Silent { epoch: attempt.epoch });
-            }
-        }
-        self.ask_scheduler(vec![Ask::Requeue { jobs: requeued }], ctx);
-        self.flush(ctx);
     }
 }
 

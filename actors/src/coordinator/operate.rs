@@ -194,7 +194,7 @@ impl Coordinator {
     /// more work.
     pub(super) fn judge_conduct(&mut self, id: NodeId, end: &AttemptEnd) {
         let fault = match end {
-            AttemptEnd::Lost { why } => why,
+            AttemptEnd::Lost { why, fenced: false } => why,
             AttemptEnd::SandboxError { message, .. } | AttemptEnd::Unavailable { message, .. } => message,
             _ => return self.forgive(id),
         };

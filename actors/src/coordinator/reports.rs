@@ -85,7 +85,7 @@ impl Coordinator {
             .and_then(|live| live.state.lease())
             .is_some_and(|l| l.cancel.is_some());
         let why = match &result.end {
-            AttemptEnd::Lost { why } => Some(why.clone()),
+            AttemptEnd::Lost { why, .. } => Some(why.clone()),
             // Ended by the node's own shutdown: an accepted job is not lost by a restart.
             AttemptEnd::Killed { .. } if !wished && !never => Some("the runner was shut down".into()),
             _ => None,

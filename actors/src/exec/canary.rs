@@ -145,6 +145,7 @@ fn plan(secret: &str) -> Plan {
         input: InputMode::Null,
         timeout_ms: Some(PATIENCE_MS / 2),
         grace_ms: 0,
+        fence_grace_ms: None,
         hold: None,
     }
 }
@@ -180,7 +181,7 @@ fn told(report: Report) -> Result<Report, String> {
         AttemptEnd::SandboxError { message, .. }
         | AttemptEnd::SpawnError { message, .. }
         | AttemptEnd::Unavailable { message, .. }
-        | AttemptEnd::Lost { why: message } => Err(message.clone()),
+        | AttemptEnd::Lost { why: message, .. } => Err(message.clone()),
         _ if text_of(&report).lines().any(|line| line == "told: all") => Ok(report),
         _ => Err("the canary ended before it had tried everything, so nothing is claimed".into()),
     }

@@ -81,6 +81,7 @@ fn plan(host_network: bool) -> Plan {
         input: InputMode::Null,
         timeout_ms: Some(PATIENCE_MS),
         grace_ms: 0,
+        fence_grace_ms: None,
         hold: None,
     }
 }

@@ -61,6 +61,8 @@ pub(crate) struct Setup {
     /// What they are called.
     pub(crate) group_name: String,
     pub(crate) caps: Caps,
+    /// Where the node writes until when its coordinator counts as there.
+    pub(crate) fence_path: RawPath,
     /// Where it waits for the next life of its node, when its job may go on without one.
     pub(crate) door_path: RawPath,
 }
@@ -117,6 +119,8 @@ pub(crate) struct Plan {
     pub(crate) input: InputMode,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) grace_ms: u64,
+    /// Whether it ends when the time in [`Setup::fence_path`] is over, and the time between TERM and KILL then.
+    pub(crate) fence_grace_ms: Option<u64>,
     /// Whether it may go on without its node; it is killed with it otherwise.
     pub(crate) hold: Option<HoldOrder>,
 }

@@ -102,6 +102,7 @@ mod tests {
     fn job(n: u8) -> ExecJob {
         ExecJob {
             hold: None,
+            fence_grace_ms: None,
             secret_env: Default::default(),
             attempt: AttemptId::new(JobId::from_bytes([n; 16]), Epoch(1)),
             spec: std::sync::Arc::new(JobSpec::shell("true")),

@@ -22,10 +22,12 @@ use tokio::sync::oneshot;
 
 use self::keeper::Keeper;
 use self::link::Link;
-use self::plans::{DOOR, door_of, groups, plan_of, setup_of};
+use self::plans::{DOOR, door_of, groups, lock_of, plan_of, setup_of};
 use self::rooms::Rooms;
 use self::state::State;
+use super::alarm::{Alarm, nap};
 use super::cgroup::Layout;
+use super::fence::FenceFile;
 use super::frame::{Setup, ToKeeper};
 use super::keeper::orphaned::{self, Found};
 use super::sealed::KeeperProgram;
@@ -36,6 +38,11 @@ use crate::model::{AttemptEnd, AttemptId, IsolationReport, RoomBoard, RoomFacts}
 const MOST_INLINE_BYTES: u64 = 1 << 20;
 /// How much longer than the wait for its lock a keeper may take to answer, in milliseconds.
 const READY_SLACK_MS: u64 = 5_000;
+/// How long a keeper whose node is gone may take to open its door, or to end its job, before nothing is expected of it any
+/// more, in milliseconds: it may be busy with the end of its job.
+const DOOR_WAIT_MS: u64 = 3_000;
+/// Time between two looks for it.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long after the KILL of a job its keeper may take to be found stopped, and then again, in milliseconds.
 const STOPPED_SLACK_MS: u64 = 1_000;
 
@@ -70,6 +77,7 @@ pub fn kill_survivors(attempts: &[AttemptId]) {
 pub struct ProcessExecutor {
     state: Rc<RefCell<State>>,
     rooms: Rc<Rooms>,
+    fence: FenceFile,
 }
 
 impl ProcessExecutor {
@@ -87,8 +95,13 @@ impl ProcessExecutor {
         let state = Rc::new(RefCell::new(State::new(events, isolation_of(&config), Rc::clone(&rooms))));
         let mut answers = Vec::new();
         end_beyond(&config);
+        let until = Alarm::after_ms(config.lock_wait_ms);
         for slot in 0..config.slots {
-            let answer = open_slot(slot, &config, keeper.as_ref(), &groups, &state)
+            let former = match keeper {
+                Some(_) => former_keeper(slot, &config, until).await,
+                None => None,
+            };
+            let answer = open_slot(slot, &config, (keeper.as_ref(), former), &groups, &state)
                 .map_err(|source| ProcessError::Keeper { slot, source })?;
             answers.push((slot, answer));
         }
@@ -99,9 +112,12 @@ impl ProcessExecutor {
                 state.borrow_mut().quarantine(slot, why);
             }
         }
+        for slot in state.borrow().quarantined() {
+            end_in_time(slot, &config);
+        }
         looked.await;
         tokio::task::spawn_local(rooms::keep_looking(Rc::downgrade(&rooms)));
-        Ok(Self { state, rooms })
+        Ok(Self { state, rooms, fence: FenceFile::open(&config.slots_dir) })
     }
 }
 
@@ -147,6 +163,14 @@ impl Executor for ProcessExecutor {
 
     fn adopted(&mut self) -> Vec<AdoptedAttempt> {
         self.state.borrow_mut().take_adopted()
+    }
+
+    fn can_fence(&self) -> bool {
+        true
+    }
+
+    fn fence_at(&mut self, at_ms: u64) {
+        self.fence.write(at_ms);
     }
 
     fn recorded(&mut self, attempt: AttemptId) {
@@ -219,12 +243,12 @@ async fn sealed(path: Option<PathBuf>) -> Option<KeeperProgram> {
 fn open_slot(
     slot: Slot,
     config: &ProcessConfig,
-    keeper: Option<&KeeperProgram>,
+    (keeper, former): (Option<&KeeperProgram>, Option<(UnixStream, Option<i32>)>),
     groups: &Layout,
     state: &Rc<RefCell<State>>,
 ) -> io::Result<oneshot::Receiver<()>> {
     let setup = ToKeeper::Setup(Box::new(setup_of(slot, config, groups)));
-    let (socket, keeper, first) = match former_keeper(slot, config, keeper.is_some()) {
+    let (socket, keeper, first) = match former {
         // It has its setup, and gets this one when its job is over.
         Some((socket, pid)) => (socket, Keeper::Adopted { pid, setup: Some(setup) }, None),
         None => match keeper {
@@ -243,18 +267,45 @@ fn open_slot(
     Ok(answer)
 }
 
-/// The keeper of a former life that waits for this one in the slot.
-fn former_keeper(slot: Slot, config: &ProcessConfig, wanted: bool) -> Option<(UnixStream, Option<i32>)> {
-    match orphaned::find(&door_of(slot, config), wanted) {
-        Found::Keeper(socket, pid) => {
-            log::info!(slot; "the keeper of a former life has waited for this one");
-            Some((socket, pid))
+/// The keeper of a former life that waits for this one in the slot. One that holds the slot's lock and has no door yet may
+/// still open it; one that does not answer yet may still do so.
+async fn former_keeper(
+    slot: Slot,
+    config: &ProcessConfig,
+    until: Alarm,
+) -> Option<(UnixStream, Option<i32>)> {
+    let (door, lock) = (door_of(slot, config), lock_of(slot, config));
+    let opens_until = Alarm::after_ms(DOOR_WAIT_MS).sooner(Some(until));
+    loop {
+        let patience = match orphaned::find(&door, true) {
+            Found::Keeper(socket, pid) => {
+                log::info!(slot; "the keeper of a former life has waited for this one");
+                return Some((socket, pid));
+            }
+            Found::Other => {
+                log::warn!(slot; "the job of a former life ends: its keeper is of another version of callboard");
+                return None;
+            }
+            Found::Nothing if !orphaned::is_held(&lock) => return None,
+            Found::Nothing => opens_until,
+            Found::Silent => until,
+        };
+        if patience.is_due() {
+            return None;
         }
-        Found::Other => {
-            log::warn!(slot; "the job of a former life ends: its keeper is of another version of callboard");
-            None
-        }
-        Found::Nothing => None,
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// A keeper of a former life has the slot and was not to be talked to: its job ends as soon as it is.
+fn end_in_time(slot: Slot, config: &ProcessConfig) {
+    let (door, lock) = (door_of(slot, config), lock_of(slot, config));
+    if !orphaned::is_held(&lock) {
+        return;
+    }
+    let ending = move || orphaned::end_when_heard(&door, &lock);
+    if let Err(error) = std::thread::Builder::new().name("callboard-former".into()).spawn(ending) {
+        log::error!(slot; "a job of a former life may go on beside its next attempt: {error}");
     }
 }
 
@@ -268,6 +319,11 @@ fn end_beyond(config: &ProcessConfig) {
             && matches!(orphaned::find(&path, false), Found::Other)
         {
             log::warn!(slot; "the job of a former life ends: this life has fewer slots");
+            let lock = lock_of(slot, config);
+            let patience = Alarm::after_ms(DOOR_WAIT_MS);
+            while orphaned::is_held(&lock) && !patience.is_due() {
+                nap(10);
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::courier::Peer;
 use crate::model::{NodeId, Pulses, RunnerSpec};
 use crate::protocol::gateway::{NodeDoors, NodeTokens, Portrait};
 use crate::protocol::metrics::Shutdown;
-use crate::protocol::runner::SayGoodbye;
+use crate::protocol::runner::{FenceTimes, SayGoodbye};
 use crate::protocol::{DeathGuard, NodeGateway, NodePort, RunnerHandle};
 use crate::runner::Runner;
 use crate::runner_proxy::dial::{self, Dial, Finding};
@@ -80,6 +80,7 @@ pub(super) struct LocalNode<'a> {
     pub spec: RunnerSpec,
     pub vault: Arc<Vault>,
     pub heartbeat_ms: u64,
+    pub fence: FenceTimes,
 }
 
 /// The actors.
@@ -116,6 +117,7 @@ impl Far {
             report: coordinator.clone().recipient(),
             pulses,
             heartbeat_ms: local.heartbeat_ms,
+            fence: Some(local.fence),
             tokens: Arc::new(Tokens(Arc::clone(&local.vault))),
         };
         let heartbeat_ms = local.heartbeat_ms;
@@ -123,6 +125,7 @@ impl Far {
             let dial = Dial {
                 peer,
                 heartbeat_ms: local.heartbeat_ms,
+                fence: Some(local.fence),
                 admit: gateway.admit.clone(),
                 orders: gateway.orders.clone(),
                 rooms: gateway.rooms.clone(),

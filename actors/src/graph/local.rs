@@ -44,7 +44,7 @@ pub(super) async fn register(
     let register = RegisterRunner { handle: handle.clone(), spec: Arc::new(spec.clone()) };
     let registration = coordinator.send(register).await.map_err(|_| StartError::Died)??;
     let report = coordinator.clone().recipient();
-    let begin = BeginReporting { registration, report, heartbeat_ms, tie: Tie::Beside };
+    let begin = BeginReporting { registration, report, heartbeat_ms, tie: Tie::Beside, fence: None };
     Ok(runner.send(begin).await.map_err(|_| StartError::Died)??)
 }
 

@@ -1,6 +1,7 @@
 //! Every limit that protects the platform has a name and a default here. Nothing here enforces them.
 
 use super::resources::ResourceLimits;
+use super::spec::{OnDisconnect, OnLost};
 
 /// Largest JSON body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -91,6 +92,10 @@ pub struct Limits {
     pub max_job: ResourceLimits,
     /// Attempts lost with their node before a job is given up.
     pub max_lost: u16,
+    /// What becomes of a job whose node is lost, when it does not say.
+    pub default_on_lost: OnLost,
+    /// What a node does that has lost its coordinator, when the job does not say.
+    pub default_on_disconnect: OnDisconnect,
     /// Age at which a finished job is forgotten, in milliseconds; 0 keeps it for ever.
     pub retention_age_ms: u64,
     /// Finished jobs that are kept; older ones are forgotten; 0 keeps them all.
@@ -119,6 +124,8 @@ impl Default for Limits {
             default_job: ResourceLimits::default(),
             max_job: ResourceLimits::default(),
             max_lost: 3,
+            default_on_lost: OnLost::Requeue,
+            default_on_disconnect: OnDisconnect::Keep,
             retention_age_ms: 30 * 24 * 3_600_000,
             retention_count: 1_000_000,
             retention_bytes: 10 << 30,

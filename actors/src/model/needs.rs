@@ -8,7 +8,7 @@ use super::isolation::Demands;
 use super::mounts::Mount;
 use super::requires::Requires;
 use super::resources::ResourceLimits;
-use super::spec::{Isolation, JobSpec};
+use super::spec::{Isolation, JobSpec, OnDisconnect};
 
 /// Most different needs of live jobs. A job with others is refused until some of these are over: what is asked for each
 /// free slot is asked once for each of them.
@@ -42,6 +42,9 @@ pub struct Needs {
     /// Whether something of it is kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_artifacts: bool,
+    /// Whether its node must end it when it has lost its coordinator.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fences: bool,
     /// Whether any node will do that it requires, whatever that gives: its client is to hear from the node itself what is
     /// lacking, and nobody has said it before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -59,6 +62,7 @@ impl Needs {
             mounts: spec.mounts.clone(),
             has_files: !spec.files.is_empty(),
             has_artifacts: !spec.artifacts.is_empty(),
+            fences: !spec.on_disconnect.is_keep(),
             takes_anything: false,
         }
     }
@@ -85,6 +89,7 @@ impl Needs {
             mounts: self.mounts.clone(),
             files: self.has_files.then_some(file).into_iter().collect(),
             artifacts: self.has_artifacts.then(String::new).into_iter().collect(),
+            on_disconnect: if self.fences { OnDisconnect::Kill } else { OnDisconnect::Keep },
             ..JobSpec::argv([""; 0])
         }
     }

@@ -94,6 +94,9 @@ pub enum AttemptEnd {
     Lost {
         /// What happened, one line.
         why: String,
+        /// Whether it did so on purpose: the job was not to outlive its connection.
+        #[serde(default)]
+        fenced: bool,
     },
 }
 
@@ -296,7 +299,7 @@ fn judge(end: &AttemptEnd, wish: Option<&CancelWish>) -> (EndReason, Option<Exit
         AttemptEnd::Unavailable { message, .. } => {
             (EndReason::IsolationUnavailable, None, Some(message.clone()))
         }
-        AttemptEnd::Lost { why } => {
+        AttemptEnd::Lost { why, .. } => {
             (reason_or(EndReason::RunnerLost), None, note.or_else(|| Some(why.clone())))
         }
     }

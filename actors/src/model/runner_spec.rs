@@ -61,6 +61,9 @@ pub struct RunnerSpec {
     /// How it came.
     #[serde(default)]
     pub kind: RunnerKind,
+    /// Whether it ends jobs by itself that must not outlive its connection. Nodes of before do not.
+    #[serde(default)]
+    pub fences: bool,
 }
 
 /// When a node was last heard, in milliseconds of its coordinator's monotonic clock. Whoever hears the node writes it, a

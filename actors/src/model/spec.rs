@@ -39,6 +39,9 @@ pub struct JobSpec {
     /// What to do when the node that runs the job is lost.
     #[serde(default, skip_serializing_if = "OnLost::is_requeue")]
     pub on_lost: OnLost,
+    /// What its node does with it when it has lost its coordinator.
+    #[serde(default, skip_serializing_if = "OnDisconnect::is_keep")]
+    pub on_disconnect: OnDisconnect,
     /// On which nodes it may run.
     #[serde(default, skip_serializing_if = "Requires::is_empty")]
     pub requires: Requires,
@@ -75,6 +78,7 @@ impl JobSpec {
             timeout_ms: None,
             grace_ms: super::limits::DEFAULT_GRACE_MS,
             on_lost: OnLost::Requeue,
+            on_disconnect: OnDisconnect::Keep,
             requires: Requires::default(),
             isolation: Isolation::Auto,
             demands: Demands::default(),
@@ -165,9 +169,43 @@ pub enum OnLost {
 }
 
 impl OnLost {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requeue => "requeue",
+            Self::Never => "never",
+        }
+    }
+
     /// Whether a lost attempt is followed by another one.
     pub fn is_requeue(&self) -> bool {
         matches!(self, Self::Requeue)
+    }
+}
+
+/// What a node does with a job's process when it has had no answer from its coordinator for too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDisconnect {
+    /// It goes on: another node may be given the job meanwhile, so that two may run.
+    #[default]
+    Keep,
+    /// It ends: what the coordinator gives to another node then runs once at a time.
+    Kill,
+}
+
+impl OnDisconnect {
+    /// Whether it goes on.
+    pub fn is_keep(&self) -> bool {
+        matches!(self, Self::Keep)
+    }
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Kill => "kill",
+        }
     }
 }
 

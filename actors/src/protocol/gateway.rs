@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix::{Message, Recipient};
 
 use super::orders::{Answer, Order};
-use super::runner::{Occupied, RegisterError, Registration, RunnerReport};
+use super::runner::{FenceTimes, Occupied, RegisterError, Registration, RunnerReport};
 use crate::link::{Report, ReportRefusal, ReportReply};
 use crate::model::{Incarnation, NodeId, Pulses, RoomBoard, RoomFacts, RoomPolicy, RunnerSpec};
 
@@ -140,6 +140,8 @@ pub struct NodeGateway {
     pub pulses: Arc<Pulses>,
     /// The longest silence that a node may keep, in milliseconds.
     pub heartbeat_ms: u64,
+    /// When a node ends jobs that must not outlive their connection.
+    pub fence: Option<FenceTimes>,
     /// Makes and tells the tokens of nodes.
     pub tokens: Arc<dyn NodeTokens>,
 }
@@ -171,6 +173,8 @@ pub struct BeginLife {
     pub registration: Registration,
     /// The longest silence between two reports, in milliseconds.
     pub heartbeat_ms: u64,
+    /// When a node ends jobs that must not outlive their connection.
+    pub fence: Option<FenceTimes>,
 }
 
 /// http → Port. Orders of a coordinator, in rising order. Answered when each was carried out.

@@ -184,6 +184,17 @@ pub struct BeginReporting {
     pub heartbeat_ms: u64,
     /// Where the coordinator is, and who began.
     pub tie: Tie,
+    /// When it counts as out of reach, for jobs that must not run then; none of one that does not say so.
+    pub fence: Option<FenceTimes>,
+}
+
+/// After how much silence of its coordinator a node ends jobs that must not outlive their connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FenceTimes {
+    /// From when the last report that was answered had been sent, in milliseconds.
+    pub after_ms: u64,
+    /// The time between TERM and KILL, in milliseconds.
+    pub grace_ms: u64,
 }
 
 /// How a node is tied to a coordinator.

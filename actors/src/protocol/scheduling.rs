@@ -150,8 +150,19 @@ pub struct RunnerLost {
     pub node: NodeId,
     /// In which life.
     pub incarnation: Incarnation,
-    /// Whether its attempts are given up (true) or only unknown (false).
-    pub given_up: bool,
+    /// What that means for its attempts.
+    pub meaning: Silence,
+}
+
+/// What the silence of a node means for its attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// Nobody knows what they do.
+    Unknown,
+    /// Those that must not outlive their connection were ended by their node, and are given up.
+    Fenced,
+    /// All of them are given up.
+    GivenUp,
 }
 
 /// Coordinator → Scheduler. Answered with why the jobs that are queued wait, class by class: in one class the reason is

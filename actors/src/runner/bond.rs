@@ -5,7 +5,7 @@ use actix::Recipient;
 
 use crate::link::{NodeEffect, NodeLink, ReportRefusal};
 use crate::model::{AttemptId, ClusterId, Incarnation};
-use crate::protocol::runner::{Occupied, RunnerReport, Tie};
+use crate::protocol::runner::{FenceTimes, Occupied, RunnerReport, Tie};
 
 /// One coordinator's share of a node.
 pub(super) struct Bond {
@@ -14,6 +14,8 @@ pub(super) struct Bond {
     pub report: Recipient<RunnerReport>,
     pub heartbeat_ms: u64,
     pub tie: Tie,
+    /// When its coordinator counts as out of reach.
+    pub fence: Option<FenceTimes>,
     /// Reports without an answer.
     pub in_flight: u32,
     pub retry: Retry,

@@ -46,6 +46,19 @@ impl Runner {
         }));
     }
 
+    /// Results that came before anybody knew whose they were: now they can be kept.
+    fn keep_inherited(&mut self, results: Vec<AttemptResult>, ctx: &mut Context<Self>) {
+        let Some(log) = self.setup.results.as_ref().filter(|_| !results.is_empty()) else { return };
+        let results = Arc::new(results);
+        let stored = log.append(Arc::clone(&results));
+        ctx.spawn(stored.into_actor(self).map(move |stored, runner, _| {
+            match stored.unwrap_or(Err(ResultLogError::Closed)) {
+                Ok(()) => results.iter().for_each(|result| runner.setup.executor.recorded(result.attempt)),
+                Err(error) => runner.warn_unkept(&error),
+            }
+        }));
+    }
+
     fn is_of_far(&mut self, attempt: AttemptId) -> bool {
         self.heritage.holds(attempt) || self.bonds.holder(attempt).is_some_and(|bond| bond.tie.is_far())
     }
@@ -92,19 +105,21 @@ impl Runner {
     }
 
     fn begin(&mut self, message: BeginReporting, found: Vec<AttemptResult>, ctx: &mut Context<Self>) {
-        let BeginReporting { registration, report, heartbeat_ms, tie } = message;
+        let BeginReporting { registration, report, heartbeat_ms, tie, fence } = message;
+        self.move_fence(fence, clock::boottime_ms());
         let Registration { cluster, incarnation, term } = registration;
         match self.bonds.of(cluster) {
             Some(bond) => {
                 bond.link.rejoin(incarnation, term);
                 (bond.report, bond.tie, bond.in_flight) = (report, tie, 0);
                 bond.retry = Retry::default();
-                bond.heartbeat_ms = heartbeat_ms;
+                (bond.heartbeat_ms, bond.fence) = (heartbeat_ms, fence);
             }
             None => {
                 let now = self.now();
                 let link = NodeLink::new(cluster, self.setup.node, incarnation, term, 0);
                 let (running, ended) = self.heritage.take(cluster);
+                self.keep_inherited(ended.clone(), ctx);
                 let link = link.with_running(running).with_results(now, found).with_results(now, ended);
                 self.bonds.add(Bond {
                     cluster,
@@ -112,6 +127,7 @@ impl Runner {
                     report,
                     heartbeat_ms,
                     tie,
+                    fence,
                     in_flight: 0,
                     retry: Retry::default(),
                 });

@@ -6,8 +6,9 @@ use std::time::Duration;
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use super::Runner;
+use crate::clock;
 use crate::model::{ClusterId, Incarnation};
-use crate::protocol::runner::RunnerReport;
+use crate::protocol::runner::{FenceTimes, RunnerReport};
 
 impl Runner {
     /// Reports to whom there is news for.
@@ -32,6 +33,7 @@ impl Runner {
         let Some(bond) = self.bonds.of(cluster) else { return };
         bond.in_flight += 1;
         let life = bond.link.incarnation();
+        let sent_at = clock::boottime_ms();
         let sent = bond.report.send(RunnerReport { report: bond.link.report(now) });
         ctx.spawn(sent.into_actor(self).map(move |answer, runner, ctx| {
             let Some(bond) = runner.bonds.of(cluster).filter(|bond| bond.is_life(life)) else { return };
@@ -39,7 +41,9 @@ impl Runner {
             match answer {
                 Ok(Ok(reply)) => {
                     bond.retry.reset();
-                    let (is_far, effects) = (bond.tie.is_far(), bond.link.on_reply(&reply));
+                    let (is_far, fence) = (bond.tie.is_far(), bond.fence);
+                    let effects = bond.link.on_reply(&reply);
+                    runner.move_fence(fence, sent_at);
                     runner.perform(effects, ctx);
                     if is_far {
                         runner.judged(&reply);
@@ -55,6 +59,13 @@ impl Runner {
                 Err(_) => runner.report_later(cluster, ctx),
             }
         }));
+    }
+
+    /// Its coordinator was there when this was sent.
+    pub(super) fn move_fence(&mut self, fence: Option<FenceTimes>, sent_at: u64) {
+        if let Some(FenceTimes { after_ms, .. }) = fence {
+            self.setup.executor.fence_at(sent_at.saturating_add(after_ms));
+        }
     }
 
     pub(super) fn report_later(&mut self, cluster: ClusterId, ctx: &mut Context<Self>) {

@@ -16,7 +16,7 @@ use crate::protocol::gateway::{
     AdmitNode, AnswerOrders, Introduction, LeaveNode, MAX_HOLD_MS, NodeRefusal, NoteRooms, TakeOrders,
 };
 use crate::protocol::orders::{Ask, Order};
-use crate::protocol::runner::{RegisterError, Registration, RunnerReport};
+use crate::protocol::runner::{FenceTimes, RegisterError, Registration, RunnerReport};
 use crate::wire::{
     self, GiveAnswer, GiveBody, HelloBody, NoCommonProto, Protos, RegisteredBody, WatchAnswer, WatchBody,
 };
@@ -28,6 +28,8 @@ pub struct Dial {
     pub peer: Peer,
     /// The longest silence that the node may keep, in milliseconds.
     pub heartbeat_ms: u64,
+    /// When the node ends jobs that must not outlive their connection.
+    pub fence: Option<FenceTimes>,
     /// Lets the node in.
     pub admit: Recipient<AdmitNode>,
     /// Has orders for it.
@@ -124,7 +126,8 @@ async fn converse(dial: &Dial) -> Result<std::convert::Infallible, Broken> {
     let spec = RunnerSpec { kind: RunnerKind::Dialled, address: Some(dial.peer.url.clone()), ..said.spec };
     let admit = AdmitNode { introduction: Introduction { spec, ..said } };
     let registration = dial.admit.send(admit).await.map_err(|_| Broken::Gone)??;
-    let begin = RegisteredBody { proto, registration, token: None, heartbeat_ms: dial.heartbeat_ms };
+    let (heartbeat_ms, fence) = (dial.heartbeat_ms, dial.fence);
+    let begin = RegisteredBody { proto, registration, token: None, heartbeat_ms, fence };
     courier.post::<_, ()>(wire::BEGIN, &begin, Duration::ZERO).await?;
     log::info!(url = dial.peer.url.as_str(), node:% = node; "a runner was dialled");
     let talk = Talk { dial, courier, node, registration };

@@ -136,7 +136,13 @@ impl Executor for OriginalExecutor {
                 Some(Ok(answer)) => (end_of(&answer, body.timeout), Some(answer)),
                 Some(Err(error)) => {
                     is_there.set(false);
-                    (AttemptEnd::Lost { why: format!("the original's runner did not answer: {error}") }, None)
+                    (
+                        AttemptEnd::Lost {
+                            why: format!("the original's runner did not answer: {error}"),
+                            fenced: false,
+                        },
+                        None,
+                    )
                 }
                 None => (AttemptEnd::Killed { exit: None }, None),
             };
@@ -263,6 +269,7 @@ mod tests {
     fn job(spec: JobSpec) -> ExecJob {
         ExecJob {
             hold: None,
+            fence_grace_ms: None,
             attempt: AttemptId::new(JobId::from_bytes([1; 16]), Epoch(1)),
             spec: Arc::new(spec),
             env: [("A".to_owned(), "it's".to_owned())].into_iter().collect(),

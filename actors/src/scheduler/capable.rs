@@ -38,7 +38,8 @@ impl Class {
         let (example, anything) = (&self.example, self.takes_anything);
         *self.nodes.entry(id).or_insert_with(|| {
             let gives = || anything || node.rooms.judge(example).is_ok();
-            example.requires.are_met_by(id, &node.spec) && gives()
+            let fences = example.on_disconnect.is_keep() || node.spec.fences;
+            fences && example.requires.are_met_by(id, &node.spec) && gives()
         })
     }
 }

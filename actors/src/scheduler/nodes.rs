@@ -20,12 +20,23 @@ pub(super) struct Node {
     pub eligibility: Eligibility,
     /// Something that it was told may not have reached it.
     pub is_doubted: bool,
+    /// Whether it is known to have ended what must not outlive its connection, since it fell silent.
+    pub fenced: bool,
 }
 
 impl Node {
     pub fn new(room: Room, life: NodeLife) -> Self {
         let NodeLife { spec, rooms, pulse, taken: _, eligibility } = life;
-        Self { room, spec, rooms, pulse, health: NodeHealth::Ready, eligibility, is_doubted: false }
+        Self {
+            room,
+            spec,
+            rooms,
+            pulse,
+            health: NodeHealth::Ready,
+            eligibility,
+            is_doubted: false,
+            fenced: false,
+        }
     }
 
     /// Whether a job can be given to it now.

@@ -87,12 +87,15 @@ pub async fn begin(
     let admitted = gateway.admit.send(AdmitNode { introduction: hello.into_introduction() }).await;
     let registration = admitted.unwrap_or(Err(RegisterError::Stopping))?;
     let heartbeat_ms = gateway.heartbeat_ms;
-    let registered = RegisteredBody { proto: PROTO_MAX, registration, token: None, heartbeat_ms };
+    let registered =
+        RegisteredBody { proto: PROTO_MAX, registration, token: None, heartbeat_ms, fence: gateway.fence };
     let registration = over_equal("a registration", &registered)?.registration;
     let begin = side.begin.clone();
     let loopback = Loopback { side, gateway, registration, guard }.start();
     let report = loopback.clone().recipient();
-    let begun = begin.send(BeginReporting { registration, report, heartbeat_ms, tie: Tie::Beside }).await;
+    let begun = begin
+        .send(BeginReporting { registration, report, heartbeat_ms, tie: Tie::Beside, fence: None })
+        .await;
     // A Runner that is gone has said so itself.
     begun.unwrap_or(Ok(()))?;
     Ok(loopback.recipient())

@@ -120,12 +120,12 @@ impl Handler<BeginLife> for Port {
     type Result = ResponseActFuture<Self, Result<(), Occupied>>;
 
     fn handle(&mut self, message: BeginLife, ctx: &mut Context<Self>) -> Self::Result {
-        let BeginLife { registration, heartbeat_ms } = message;
+        let BeginLife { registration, heartbeat_ms, fence } = message;
         let heartbeat_ms = heartbeat_ms.max(MIN_HEARTBEAT_MS);
         // What was under way in the life before has no answer, and is told again in this one.
         self.told.insert(registration.cluster, Told::of(registration));
         let report = ctx.address().recipient();
-        let begin = BeginReporting { registration, report, heartbeat_ms, tie: Tie::Dialled };
+        let begin = BeginReporting { registration, report, heartbeat_ms, tie: Tie::Dialled, fence };
         let begun = self.side.begin.send(begin);
         Box::pin(begun.into_actor(self).map(move |begun, port, _| {
             // A Runner that is gone has no life to begin; the next request finds that out.

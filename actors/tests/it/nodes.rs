@@ -43,7 +43,7 @@ async fn what_a_waiting_job_requires_is_known_after_a_restart_too() {
 async fn a_job_that_is_lost_on_three_nodes_is_given_to_no_fourth() {
     let mut site = Site::with_max_lost(100);
     for _ in 0..4 {
-        site.add(1, None, |_| Some(AttemptEnd::Lost { why: "its keeper died".into() })).await;
+        site.add(1, None, |_| Some(AttemptEnd::Lost { why: "its keeper died".into(), fenced: false })).await;
     }
     let ended = site.run(JobSpec::shell("rm -rf /dev/keeper")).await;
     assert_eq!(ended.reason(), Some("poison"), "{ended:?}");
@@ -58,7 +58,7 @@ async fn where_attempts_were_lost_is_known_after_a_restart_too() {
     let mut site = Site::with_max_lost(100);
     let first_lost = || {
         let mut first = true;
-        let lost = AttemptEnd::Lost { why: "gone".into() };
+        let lost = AttemptEnd::Lost { why: "gone".into(), fenced: false };
         move |_: &_| std::mem::replace(&mut first, false).then(|| lost.clone())
     };
     let two = [site.add(1, None, first_lost()).await, site.add(1, None, first_lost()).await];

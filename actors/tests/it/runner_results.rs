@@ -85,7 +85,7 @@ impl Life {
         let registration = Registration { cluster, incarnation: self.incarnation, term: Term(term) };
         self.cluster = cluster;
         let report = self.report.clone();
-        let begin = BeginReporting { registration, report, heartbeat_ms: 50, tie: Tie::Dialled };
+        let begin = BeginReporting { registration, report, heartbeat_ms: 50, tie: Tie::Dialled, fence: None };
         self.runner.send(begin).await.expect("it lives").expect("it works for nobody else");
         self
     }
@@ -216,7 +216,7 @@ async fn a_node_goes_to_another_cluster_only_when_its_own_has_been_told_everythi
     life.heard(|reports| (told(reports).len() == 1).then_some(())).await;
     let registration = Registration { cluster: OTHER, incarnation: Incarnation(1), term: Term(1) };
     let report = life.report.clone();
-    let begin = BeginReporting { registration, report, heartbeat_ms: 50, tie: Tie::Dialled };
+    let begin = BeginReporting { registration, report, heartbeat_ms: 50, tie: Tie::Dialled, fence: None };
     let refused = life.runner.send(begin).await.expect("it lives");
     assert_eq!(
         refused,

@@ -12,7 +12,7 @@ use callboard_actors::protocol::metrics::QueueMeasured;
 use callboard_actors::protocol::notices::RunnerChanged;
 use callboard_actors::protocol::scheduling::{
     DoubtNode, EnqueueJobs, ExplainJobs, ForgetNode, ListRunners, PauseQueue, ReleaseSlot, RunnerLost,
-    SetCapacity, SetEligibility, StartJobs, WithdrawJobs,
+    SetCapacity, SetEligibility, Silence, StartJobs, WithdrawJobs,
 };
 use callboard_actors::scheduler::{Scheduler, SchedulerPeers};
 use callboard_actors::testing::{Probe, in_class, node_life, waiting};
@@ -215,7 +215,7 @@ async fn a_lost_node_is_remembered_and_is_given_work_only_after_it_has_told_what
         assert!(deadline.elapsed_ms() < 20_000, "it is judged once a second");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    assert_eq!(rig.lost.take().last().map(|lost| (lost.node, lost.given_up)), Some((node, true)));
+    assert_eq!(rig.lost.take().last().map(|lost| (lost.node, lost.meaning)), Some((node, Silence::GivenUp)));
     rig.enqueue(&jobs).await;
     assert_eq!(rig.proposed(), []);
     rig.report(node, 1, RunnerSpec::default()).await;

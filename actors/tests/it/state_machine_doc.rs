@@ -81,7 +81,7 @@ fn of_attempt(epoch: Epoch) -> Vec<(&'static str, JobEvent)> {
         ("finished, exit code 0", finished(epoch, AttemptEnd::Exited(Exit::Code(0)))),
         ("finished, exit code 1", finished(epoch, AttemptEnd::Exited(Exit::Code(1)))),
         ("finished, killed", finished(epoch, AttemptEnd::Killed { exit: None })),
-        ("finished, lost", finished(epoch, AttemptEnd::Lost { why: String::new() })),
+        ("finished, lost", finished(epoch, AttemptEnd::Lost { why: String::new(), fenced: false })),
         ("returned", JobEvent::Returned { epoch }),
         ("silent", JobEvent::Silent { epoch }),
         ("reattached", reattached),

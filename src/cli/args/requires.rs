@@ -1,4 +1,4 @@
-//! Flags that say which node a job runs on.
+//! Flags that say which node a job runs on, and what becomes of it without one.
 
 use std::collections::BTreeMap;
 
@@ -29,4 +29,16 @@ impl RequireArgs {
 fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, for example gpu=a100")?;
     Ok((key.into(), value.into()))
+}
+
+/// What becomes of a job when its node and the server lose each other.
+#[derive(Debug, Args)]
+pub struct LossArgs {
+    /// What happens when the node is lost: requeue or never; the server's default unless said.
+    #[arg(long, value_name = "POLICY")]
+    pub on_lost: Option<String>,
+    /// What its node does when it has had no answer from the server for too long: keep it running, or kill it, so that no
+    /// two attempts run at once; the server's default unless said.
+    #[arg(long, value_name = "POLICY")]
+    pub on_disconnect: Option<String>,
 }

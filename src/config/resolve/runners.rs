@@ -39,6 +39,10 @@ pub(super) fn timers(
         suspect_ms: told.suspect.as_ref().map_or(base.suspect_ms, |time| time.0),
         unreachable_ms: told.unreachable.as_ref().map_or(base.unreachable_ms, |time| time.0),
         lost_ms: told.lost.as_ref().map_or(base.lost_ms, |time| time.0),
+        fence_ms: told.fence.as_ref().map_or(base.fence_ms, |time| time.0),
+        fence_grace_ms: told.fence_grace.as_ref().map_or(base.fence_grace_ms, |time| time.0),
+        fenced_lost_ms: told.fenced_lost.as_ref().map_or(base.fenced_lost_ms, |time| time.0),
+        recovery_ms: told.recovery.as_ref().map_or(base.recovery_ms, |time| time.0),
         ..base
     };
     timers.check().map_err(|error| ConfigError::Together(format!("liveness: {error}")))?;

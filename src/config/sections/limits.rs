@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{ByteCount, Cpus, Millis, OptionalMillis, from_variable};
+use crate::config::units::{DisconnectPolicy, LostPolicy};
 use crate::config::{ConfigError, Environment};
 
 section! {
@@ -55,6 +56,10 @@ section! {
         pub max_artifacts: Option<ByteCount> = "CALLBOARD_MAX_ARTIFACTS",
         /// Attempts lost with their node before a job is given up.
         pub max_lost: Option<u16> = "CALLBOARD_MAX_LOST",
+        /// What becomes of a job whose node is lost, when it does not say.
+        pub default_on_lost: Option<LostPolicy> = "CALLBOARD_DEFAULT_ON_LOST",
+        /// What a node does with a job when it has lost its coordinator, when the job does not say.
+        pub default_on_disconnect: Option<DisconnectPolicy> = "CALLBOARD_DEFAULT_ON_DISCONNECT",
         /// Age at which a finished job is forgotten; 0 keeps it for ever.
         pub retention_age: Option<Millis> = "CALLBOARD_RETENTION_AGE",
         /// Finished jobs that are kept; 0 keeps them all.

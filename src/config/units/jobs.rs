@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use callboard_actors::model::{AllowedMount, Isolation, Tier};
+use callboard_actors::model::{AllowedMount, Isolation, OnDisconnect, OnLost, Tier};
 use callboard_actors::policy::placement::PlacementRule;
 
 use super::List;
@@ -71,6 +71,33 @@ impl FromStr for Cpus {
         let fine = (0.001..=f64::from(u32::MAX) / 1000.0).contains(&number);
         let refuse = || format!("`{text}` is not a number of CPUs: write `2` or `0.5`");
         if fine { Ok(Self((number * 1000.0).round() as u32)) } else { Err(refuse()) }
+    }
+}
+
+/// What becomes of a job whose node is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostPolicy(pub OnLost);
+
+impl FromStr for LostPolicy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = [OnLost::Requeue, OnLost::Never].into_iter().find(|policy| policy.as_str() == text);
+        known.map(Self).ok_or_else(|| format!("`{text}` is not one of: requeue, never"))
+    }
+}
+
+/// What a node does with a job when it has lost its coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DisconnectPolicy(pub OnDisconnect);
+
+impl FromStr for DisconnectPolicy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known =
+            [OnDisconnect::Keep, OnDisconnect::Kill].into_iter().find(|policy| policy.as_str() == text);
+        known.map(Self).ok_or_else(|| format!("`{text}` is not one of: keep, kill"))
     }
 }
 

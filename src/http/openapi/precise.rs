@@ -77,6 +77,7 @@ fn schemas(limits: &Limits) -> Vec<(&'static str, Value)> {
         ("SubmitBody/properties/grace_ms", json!({"maximum": limits.max_grace_ms})),
         ("CancelBody/properties/grace_ms", json!({"maximum": limits.max_grace_ms})),
         ("SubmitBody/properties/on_lost", json!({"enum": ["requeue", "never", null]})),
+        ("SubmitBody/properties/on_disconnect", json!({"enum": ["keep", "kill", null]})),
         // A generated client calls them so.
         ("StdinBody/oneOf/0", json!({"title": "StdinText", "additionalProperties": false})),
         ("StdinBody/oneOf/1", json!({"title": "StdinBase64", "additionalProperties": false})),

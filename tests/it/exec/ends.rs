@@ -176,6 +176,7 @@ fn refused_job() -> (callboard_actors::model::AttemptId, callboard_actors::exec:
         attempt,
         callboard_actors::exec::ExecJob {
             hold: None,
+            fence_grace_ms: None,
             attempt,
             spec,
             env: Default::default(),

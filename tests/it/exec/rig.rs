@@ -82,7 +82,14 @@ impl Rig {
     pub fn submit_as(&mut self, attempt: AttemptId, spec: JobSpec) {
         let env = job_env(&BaseEnv::default(), &spec.env, attempt, 1);
         self.executor
-            .start(ExecJob { attempt, spec: Arc::new(spec), env, secret_env: Default::default(), hold: None })
+            .start(ExecJob {
+                attempt,
+                spec: Arc::new(spec),
+                env,
+                secret_env: Default::default(),
+                hold: None,
+                fence_grace_ms: None,
+            })
             .unwrap();
     }
 

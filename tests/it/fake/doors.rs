@@ -42,6 +42,7 @@ pub fn doors(player: &Addr<Player>) -> NodeDoors {
         report: player.clone().recipient(),
         pulses: Arc::new(Pulses::default()),
         heartbeat_ms: 5_000,
+        fence: None,
         tokens: Arc::new(NoTokens),
     };
     NodeDoors { gateway, port: None }

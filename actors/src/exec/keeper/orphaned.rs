@@ -17,8 +17,12 @@ const GREETING_BYTES: u64 = 128;
 /// The node's answer to a greeting that it understands, and to one that it does not.
 const ADOPT: u8 = b'A';
 const END: u8 = b'E';
-/// Longest silence in a greeting.
+/// Longest silence of a keeper that is greeted: it may be busy with its job.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest silence of whoever comes to its door: meanwhile nobody looks after the job.
+const CALLER_PATIENCE: Duration = Duration::from_millis(200);
+/// Time between two looks for a keeper that does not answer.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The door of one keeper.
 #[derive(Debug)]
@@ -56,10 +60,11 @@ impl Door {
     pub fn answer(&self) -> Caller {
         let Ok((mut caller, _)) = self.listener.accept() else { return Caller::Nobody };
         let uid = rustix::process::geteuid();
-        let is_ours = rustix::net::sockopt::socket_peercred(&caller).is_ok_and(|who| who.uid == uid);
+        let who = rustix::net::sockopt::socket_peercred(&caller);
+        let is_ours = who.is_ok_and(|who| who.uid == uid || who.uid.is_root());
         let mut said = [0];
         let asked = is_ours
-            && caller.set_read_timeout(Some(PATIENCE)).is_ok()
+            && caller.set_read_timeout(Some(CALLER_PATIENCE)).is_ok()
             && caller.write_all(GREETING.as_bytes()).is_ok()
             && caller.read_exact(&mut said).is_ok()
             && caller.set_read_timeout(None).is_ok();
@@ -84,8 +89,10 @@ pub(in crate::exec) enum Found {
     Nothing,
     /// A keeper that waits, the conversation with it, and its process.
     Keeper(UnixStream, Option<i32>),
-    /// A keeper of a version whose frames are others: it was told to end its job.
+    /// A keeper whose job must not go on, or of a version whose frames are others: it was told to end its job.
     Other,
+    /// A keeper that does not answer now.
+    Silent,
 }
 
 /// Looks for a keeper at the door at `path`; `wanted` says whether its job may go on.
@@ -93,12 +100,18 @@ pub(in crate::exec) fn find(path: &Path, wanted: bool) -> Found {
     if !path.exists() {
         return Found::Nothing;
     }
-    let Ok(mut stream) = short(path).and_then(|(_, short)| UnixStream::connect(short)) else {
-        // Whoever opened it was killed.
-        let _ = std::fs::remove_file(path);
-        return Found::Nothing;
+    let connected = short(path).and_then(|(_, short)| UnixStream::connect(short));
+    let mut stream = match connected {
+        Ok(stream) => stream,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            // Whoever opened it was killed.
+            let _ = std::fs::remove_file(path);
+            return Found::Nothing;
+        }
+        Err(_) => return Found::Silent,
     };
-    let Ok(greeting) = greeting(&mut stream) else { return Found::Nothing };
+    let Ok(greeting) = greeting(&mut stream) else { return Found::Silent };
     let understood = greeting == GREETING.as_bytes();
     let adopted = understood && wanted;
     let answered = stream.write_all(&[if adopted { ADOPT } else { END }]);
@@ -108,7 +121,24 @@ pub(in crate::exec) fn find(path: &Path, wanted: bool) -> Found {
     let pid = rustix::net::sockopt::socket_peercred(&stream).ok().map(|who| who.pid.as_raw_pid());
     let ready =
         answered.and_then(|()| stream.set_read_timeout(None)).and_then(|()| stream.set_nonblocking(true));
-    if ready.is_ok() { Found::Keeper(stream, pid) } else { Found::Nothing }
+    if ready.is_ok() { Found::Keeper(stream, pid) } else { Found::Silent }
+}
+
+/// Whether somebody holds the lock of a slot.
+pub(in crate::exec) fn is_held(lock_path: &Path) -> bool {
+    use rustix::fs::{FlockOperation, flock};
+    let lock = openat(CWD, lock_path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err())
+}
+
+/// Tells a keeper that does not answer to end its job, as soon as it does: its attempt counts as lost, and must not run
+/// beside the next one for longer than can be helped. Returns when the slot's lock is free. It blocks.
+pub(in crate::exec) fn end_when_heard(path: &Path, lock_path: &Path) {
+    while is_held(lock_path) {
+        let _ = find(path, false);
+        #[allow(clippy::disallowed_methods, reason = "runs on a thread of its own")]
+        std::thread::sleep(LOOK_EVERY);
+    }
 }
 
 /// One line, and no byte of what follows.

@@ -1,6 +1,8 @@
 //! One attempt from its start to its report: output, input, the ladder from TERM to KILL, the end of its tree.
 //! It knows no conversation: what is worth telling it returns.
 
+mod ending;
+
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -15,13 +17,13 @@ use super::launch::{FarEnds, Launched, NullInput, SpawnFailure, launch};
 use super::tree::{Grip, Tree, Unkillable};
 use crate::clock::{Moment, moment};
 use crate::exec::alarm::Alarm;
-use crate::exec::cgroup::Readings;
-use crate::exec::frame::{Caps, Plan, Report, Setup};
+use crate::exec::fence::Fence;
+use crate::exec::frame::{Plan, Report, Setup};
 use crate::exec::home::Home;
 use crate::exec::sandbox::{LastWords, Step, Steps};
 use crate::exec::spooling::SpoolFolder;
 use crate::exec::sys;
-use crate::model::{AttemptEnd, AttemptId, Captured, Confinement, Exit, InputMode, Stream, Usage};
+use crate::model::{AttemptId, Captured, Confinement, Exit, InputMode, Stream, Usage};
 
 /// A start is told this late, in milliseconds, so that a job that is over by then costs one frame and not two.
 const TELL_START_AFTER_MS: u64 = 20;
@@ -37,6 +39,7 @@ enum Cause {
     Asked,
     Output,
     Memory,
+    Fence,
 }
 
 /// A job that was started.
@@ -50,6 +53,7 @@ pub(crate) struct Running {
     started: Moment,
     tell_start: Option<Alarm>,
     timeout: Option<(Alarm, u64)>,
+    fence: Option<Fence>,
     grace_ms: u64,
     hard_bytes: u64,
     cause: Option<Cause>,
@@ -94,7 +98,7 @@ impl Running {
         match launch(&plan, setup, null_input, hold.group()) {
             Ok(launched) => {
                 let steps = Steps::new(started, prepared, &launched.steps);
-                Ok(Self::new(plan, setup.caps, launched, steps, folder, grip, hold))
+                Ok(Self::new(plan, setup, launched, steps, folder, grip, hold))
             }
             Err(failure) => {
                 // The next job finds what cannot be removed now.
@@ -106,13 +110,15 @@ impl Running {
 
     fn new(
         plan: Plan,
-        caps: Caps,
+        setup: &Setup,
         launched: Launched,
         steps: Steps,
         folder: SpoolFolder,
         grip: Grip,
         hold: Hold,
     ) -> Self {
+        let caps = setup.caps;
+        let fence = plan.fence_grace_ms.map(|grace_ms| Fence::new(setup.fence_path.to_path(), grace_ms));
         sys::child_died(); // Forgets the last job's.
         let started = steps.began();
         let feed = launched.stdin.map(|pipe| match plan.input {
@@ -129,6 +135,7 @@ impl Running {
             started,
             tell_start: Some(Alarm::at(started, TELL_START_AFTER_MS)),
             timeout: plan.timeout_ms.map(|ms| (Alarm::at(started, ms), ms)),
+            fence,
             grace_ms: plan.grace_ms,
             hard_bytes: caps.hard,
             cause: None,
@@ -207,6 +214,7 @@ impl Running {
             self.timeout.map(|(alarm, _)| alarm),
             self.kill_at,
             self.hold.watch_alarm(),
+            self.fence.as_ref().map(Fence::alarm),
             self.streams[0].capture.flush_alarm(),
             self.streams[1].capture.flush_alarm(),
         ];
@@ -251,6 +259,11 @@ impl Running {
         }
         if self.hold.is_out_of_memory() {
             self.descend(Cause::Memory, 0);
+        }
+        if let Some(grace_ms) =
+            self.fence.as_mut().and_then(|fence| fence.is_over().then_some(fence.grace_ms))
+        {
+            self.descend(Cause::Fence, grace_ms);
         }
         if self.cause.is_none() && self.timeout.is_some_and(|(alarm, _)| alarm.is_due()) {
             self.descend(Cause::Timeout, self.grace_ms);
@@ -374,24 +387,6 @@ impl Running {
             artifacts,
         };
         Ended { report, slot_failed: unkillable.map(Unkillable::to_string).or(group_failed).or(home_failed) }
-    }
-
-    fn end_of(&self, exit: Option<Exit>, readings: &Readings, stuck: Option<&Unkillable>) -> AttemptEnd {
-        let Some(exit) = exit else {
-            let why = stuck.map_or_else(|| "its exit status was lost".into(), ToString::to_string);
-            return AttemptEnd::Lost { why };
-        };
-        match self.cause {
-            Some(Cause::Timeout) => {
-                AttemptEnd::Timeout { limit_ms: self.timeout.map_or(0, |(_, ms)| ms), exit }
-            }
-            Some(Cause::Asked) => AttemptEnd::Killed { exit: Some(exit) },
-            Some(Cause::Output) => AttemptEnd::OutputLimit { limit_bytes: self.hard_bytes, exit },
-            Some(Cause::Memory) | None => {
-                let spared = self.cause.is_some();
-                self.hold.out_of_memory(readings, spared, exit).unwrap_or(AttemptEnd::Exited(exit))
-            }
-        }
     }
 }
 

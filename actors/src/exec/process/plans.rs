@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::MOST_INLINE_BYTES;
 use crate::exec::cgroup::{self, Layout, Obstacle};
+use crate::exec::fence;
 use crate::exec::frame::{Caps, Plan, RawPath, SecretPairs, Setup};
 use crate::exec::sandbox::{HOME, Room, USER};
 use crate::exec::{ExecJob, ProcessConfig, RunAs, Slot};
@@ -16,7 +17,7 @@ pub(super) fn setup_of(slot: Slot, config: &ProcessConfig, groups: &Layout) -> S
         RawPath::from(absolute.as_deref().unwrap_or(path))
     };
     Setup {
-        lock_path: raw(&config.slots_dir.join(format!("{slot}.lock"))),
+        lock_path: raw(&lock_of(slot, config)),
         lock_wait_ms: config.lock_wait_ms,
         open_files: config.open_files,
         spool_dir: raw(&config.spool_dir),
@@ -35,8 +36,14 @@ pub(super) fn setup_of(slot: Slot, config: &ProcessConfig, groups: &Layout) -> S
             inline: config.output_inline_bytes.min(MOST_INLINE_BYTES),
             artifacts: config.artifacts_bytes,
         },
+        fence_path: raw(&config.slots_dir.join(fence::FILE)),
         door_path: raw(&door_of(slot, config)),
     }
+}
+
+/// What the keeper of a slot holds for as long as anything of its job lives.
+pub(super) fn lock_of(slot: Slot, config: &ProcessConfig) -> PathBuf {
+    config.slots_dir.join(format!("{slot}.lock"))
 }
 
 /// Where the keeper of a slot waits for the node's next life.
@@ -89,6 +96,7 @@ pub(super) fn plan_of(job: ExecJob, decision: Grant) -> Plan {
         input: job.spec.input.clone(),
         timeout_ms: job.spec.timeout_ms,
         grace_ms: job.spec.grace_ms,
+        fence_grace_ms: job.fence_grace_ms,
         hold: job.hold,
     }
 }

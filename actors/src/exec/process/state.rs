@@ -89,6 +89,12 @@ impl State {
         self.slots.iter().filter(|slot| !slot.is_quarantined).count() as u32
     }
 
+    /// Slots that cannot be used.
+    pub(super) fn quarantined(&self) -> Vec<Slot> {
+        let slots = (0..).zip(&self.slots).filter(|(_, slot)| slot.is_quarantined);
+        slots.map(|(slot, _)| slot).collect()
+    }
+
     /// Reserves a slot for an attempt.
     pub(super) fn take_slot(
         &mut self,
@@ -299,6 +305,8 @@ impl State {
             return;
         }
         state.is_quarantined = true;
+        // Nobody comes back for what it holds.
+        let _ = state.link.send(&ToKeeper::HoldNoMore);
         state.link.close();
         self.free.retain(|free| *free != slot);
         if let Some(job) = self.slots[slot as usize].job.take() {
@@ -311,7 +319,7 @@ impl State {
         let (attempt, pid, events) = (job.attempt, job.pid, self.events.clone());
         self.busy.remove(&attempt);
         let started_ms_ago = pid.map(|_| job.assigned.elapsed_ms());
-        let result = self.without_output(attempt, AttemptEnd::Lost { why }, started_ms_ago);
+        let result = self.without_output(attempt, AttemptEnd::Lost { why, fenced: false }, started_ms_ago);
         let finished = ExecEvent::Finished(Box::new(result.clone()));
         // The search may take seconds; only when it is over may the attempt be called lost.
         let searched = aside(move || {

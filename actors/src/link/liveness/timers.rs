@@ -169,6 +169,8 @@ impl LivenessTimers {
             ("unreachable", self.unreachable_ms, "lost", self.lost_ms),
             // A short silence must not end jobs.
             ("unreachable", self.unreachable_ms, "fence", self.fence_ms),
+            // What is given up must have been ended where it must not run twice.
+            ("fenced_lost", self.fenced_lost_ms, "lost", self.lost_ms),
             // A node must not be given up before it can have been heard.
             ("fenced_lost", self.fenced_lost_ms, "recovery", self.recovery_ms),
             // A node whose poll is held is not silent.

@@ -25,6 +25,8 @@ pub struct Heard {
 pub struct Sweep {
     /// Nodes that are thought of differently from now on.
     pub moves: Vec<(NodeId, NodeHealth)>,
+    /// Nodes that have ended by now what must not outlive their connection, as long as they are as silent.
+    pub fenced: Vec<NodeId>,
     /// Whether the mass brake holds: nobody becomes unreachable or lost.
     pub frozen: bool,
     /// How much later than due this look was, in milliseconds; 0 below one interval.
@@ -61,6 +63,9 @@ impl LivenessWatch {
         let judged = nodes.iter().zip(&silences).map(|(node, silent_ms)| (node.health, *silent_ms));
         let frozen = self.brake.judge(now_ms, &self.timers, judged);
         let young = now_ms < self.started_ms.saturating_add(self.timers.recovery_ms);
+        let is_fenced = |(_, silent_ms): &(&Heard, &u64)| **silent_ms >= self.timers.fenced_lost_ms;
+        let fenced = nodes.iter().zip(&silences).filter(|_| !young && !frozen).filter(is_fenced);
+        let fenced = fenced.map(|(node, _)| node.node).collect();
         let moves = nodes.iter().zip(silences).filter_map(|(node, silent_ms)| {
             let mut health = self.timers.judge(silent_ms, 0);
             if young {
@@ -71,7 +76,7 @@ impl LivenessWatch {
             }
             (health != node.health).then_some((node.node, health))
         });
-        Sweep { moves: moves.collect(), frozen, lag_ms }
+        Sweep { moves: moves.collect(), fenced, frozen, lag_ms }
     }
 
     /// How late this look is; what is late by less than an interval is on time.
@@ -139,6 +144,23 @@ mod tests {
         nodes[0].heard_ms = 161_000;
         listen(&mut watch, &mut nodes, 161_000, 161_000);
         assert_eq!(nodes[0].health, Ready);
+    }
+
+    #[test]
+    fn what_must_not_outlive_its_connection_is_given_up_earlier_and_by_the_same_rules() {
+        let timers = LivenessTimers { recovery_ms: 60_000, ..LivenessTimers::default() };
+        let fenced = |started_ms: u64, heard_ms: u64, now_ms: u64| {
+            let mut watch = LivenessWatch::new(timers, started_ms);
+            let mut nodes = [heard(1, heard_ms, Unreachable)];
+            listen(&mut watch, &mut nodes, started_ms + 1_000, now_ms - 1_000);
+            watch.sweep(now_ms, 1_000, &nodes).fenced.len()
+        };
+        assert_eq!((fenced(0, 100_000, 159_000), fenced(0, 100_000, 160_000)), (0, 1));
+        assert_eq!(fenced(100_000, 100_000, 159_000), 0, "it has only just started to listen");
+        let mut watch = LivenessWatch::new(timers, 0);
+        let mut nodes = [1, 2, 3].map(|id| heard(id, 100_000, Ready));
+        assert!(listen(&mut watch, &mut nodes, 1_000, 200_000));
+        assert_eq!(watch.sweep(201_000, 1_000, &nodes).fenced, [], "all of them at once");
     }
 
     #[test]

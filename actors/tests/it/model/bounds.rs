@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use callboard_actors::model::{
-    CommandLine, Demands, InputFile, InputMode, Isolation, JobSpec, Limits, Mount, OnLost, Requires,
-    ResourceLimits, SealedEnv, admission, artifacts, files, limits, mounts, requires, resources, runner_spec,
+    CommandLine, Demands, InputFile, InputMode, Isolation, JobSpec, Limits, Mount, OnDisconnect, OnLost,
+    Requires, ResourceLimits, SealedEnv, admission, artifacts, files, limits, mounts, requires, resources,
+    runner_spec,
 };
 
 #[test]
@@ -19,6 +20,7 @@ fn specs_at_the_limits_are_accepted_and_beyond_them_refused() {
         timeout_ms: Some(Limits::default().max_timeout_ms + over as u64),
         grace_ms: Limits::default().max_grace_ms + over as u64,
         on_lost: OnLost::Requeue,
+        on_disconnect: OnDisconnect::Kill,
         requires: Requires {
             labels: (0..requires::MAX_REQUIRED_LABELS + over)
                 .map(|n| (format!("{n:0>64}"), "v".repeat(requires::MAX_LABEL_VALUE_BYTES)))

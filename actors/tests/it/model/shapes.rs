@@ -11,8 +11,8 @@ use callboard_actors::model::Limits;
 use callboard_actors::model::{
     Artifact, Artifacts, AttemptEnd, AttemptId, AttemptResult, CancelWish, Captured, ClusterId, CommandLine,
     Demands, EndReason, Epoch, Exit, Incarnation, InputMode, Isolation, IsolationReport, JobId, JobSpec,
-    NodeId, OnLost, Outcome, OutputSummary, ResourceLimits, SealedEnv, SetupStage, Term, Unkept, Usage,
-    admission,
+    NodeId, OnDisconnect, OnLost, Outcome, OutputSummary, ResourceLimits, SealedEnv, SetupStage, Term,
+    Unkept, Usage, admission,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -53,7 +53,7 @@ fn end() -> impl Strategy<Value = AttemptEnd> {
         (".*", select(&SetupStage::ALL))
             .prop_map(|(message, stage)| AttemptEnd::SandboxError { message, stage }),
         (".*", 126..128).prop_map(|(message, shell_code)| AttemptEnd::SpawnError { message, shell_code }),
-        ".*".prop_map(|why| AttemptEnd::Lost { why }),
+        (".*", any::<bool>()).prop_map(|(why, fenced)| AttemptEnd::Lost { why, fenced }),
     ]
 }
 
@@ -182,6 +182,7 @@ fn assembled((command, env, (name, cwd), input, (timeout_ms, grace_ms), on_lost)
         timeout_ms,
         grace_ms,
         on_lost,
+        on_disconnect: OnDisconnect::Keep,
         requires: Default::default(),
         isolation: Isolation::Auto,
         demands: Demands::default(),

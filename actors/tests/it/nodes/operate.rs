@@ -97,7 +97,7 @@ async fn a_node_is_removed_when_it_holds_nothing_and_is_not_ours() {
 #[actix::test]
 async fn a_node_that_fails_where_others_do_not_is_cordoned_and_never_the_last_one() {
     let mut site = Site::with_max_lost(100);
-    let lost = || |_: &_| Some(AttemptEnd::Lost { why: "the keeper's folder is gone".into() });
+    let lost = || |_: &_| Some(AttemptEnd::Lost { why: "the keeper's folder is gone".into(), fenced: false });
     let (bad, good) = (site.add(1, None, lost()).await, site.add(1, None, ends_at_once).await);
     for _ in 0..12 {
         let ended = site.run(JobSpec::shell("true")).await;

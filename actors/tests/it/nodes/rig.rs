@@ -148,7 +148,7 @@ impl Site {
         let register = RegisterRunner { handle, spec: Arc::new(spec) };
         let registration = self.coordinator.send(register).await.expect(SAID).expect("it registers");
         let report = self.coordinator.clone().recipient();
-        let begin = BeginReporting { registration, report, heartbeat_ms: 100, tie: Tie::Beside };
+        let begin = BeginReporting { registration, report, heartbeat_ms: 100, tie: Tie::Beside, fence: None };
         runner.send(begin).await.expect(SAID).expect("it works for nobody else");
         until(|| async {
             self.runner(node).await.is_some_and(|it| it.incarnation == registration.incarnation)

@@ -140,7 +140,7 @@ impl Coordinator {
     fn record(&mut self, env: &mut Env, result: AttemptResult) -> Verdict {
         let attempt = result.attempt;
         env.oracle.result_read(attempt);
-        let changed = if let AttemptEnd::Lost { why } = &result.end {
+        let changed = if let AttemptEnd::Lost { why, .. } = &result.end {
             self.lose(env, attempt, &why.clone())
         } else {
             self.apply(env, attempt.job, JobEvent::Finished(Box::new(result)))

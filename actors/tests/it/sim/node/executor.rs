@@ -138,7 +138,7 @@ impl SimNode {
                 let exit = Left::Signal { number: 15, core_dumped: false };
                 (AttemptEnd::Killed { exit: Some(exit) }, None)
             }
-            Exit::Lost => (AttemptEnd::Lost { why: "the keeper died".into() }, None),
+            Exit::Lost => (AttemptEnd::Lost { why: "the keeper died".into(), fenced: false }, None),
         };
         let since = *since;
         env.oracle.process_ends(attempt, code);
