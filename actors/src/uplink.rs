@@ -59,22 +59,20 @@ struct Session {
     registration: Registration,
     heartbeat_ms: u64,
     fence: Option<FenceTimes>,
+    /// Told when a report of it was refused because the coordinator does not know the node any more.
+    forgotten: Rc<Notify>,
 }
 
 /// The session that holds now, shared by the actor and its task on one thread.
 type Shared = Rc<RefCell<Option<Session>>>;
 /// Whether the node goes: then it registers no more.
 type Leaving = Rc<Cell<bool>>;
-/// Told when a report was refused because the coordinator does not know the node any more.
-type Forgotten = Rc<Notify>;
-
 /// The actor: the way to one coordinator that the node dials.
 pub struct Uplink {
     side: NodeSide,
     target: Peer,
     session: Shared,
     leaving: Leaving,
-    forgotten: Forgotten,
     guard: DeathGuard,
 }
 
@@ -87,14 +85,7 @@ impl std::fmt::Debug for Uplink {
 impl Uplink {
     /// One that begins to dial when it is started.
     pub fn new(side: NodeSide, target: Peer, guard: DeathGuard) -> Self {
-        Self {
-            side,
-            target,
-            session: Shared::default(),
-            leaving: Leaving::default(),
-            forgotten: Forgotten::default(),
-            guard,
-        }
+        Self { side, target, session: Shared::default(), leaving: Leaving::default(), guard }
     }
 }
 
@@ -107,7 +98,6 @@ impl Actor for Uplink {
             target: self.target.clone(),
             session: Rc::clone(&self.session),
             leaving: Rc::clone(&self.leaving),
-            forgotten: Rc::clone(&self.forgotten),
             report: ctx.address().recipient(),
         };
         ctx.spawn(join.keep().into_actor(self));
@@ -123,14 +113,13 @@ impl Handler<RunnerReport> for Uplink {
         let Some(session) = session.filter(|session| session.registration.incarnation == life) else {
             return Box::pin(async { Err(ReportRefusal::NotRegistered) });
         };
-        let forgotten = Rc::clone(&self.forgotten);
         Box::pin(async move {
             let sent = session.courier.post(wire::REPORT, &message.report, Duration::ZERO).await;
             sent.map_err(|error| {
                 log::debug!("a report did not come over: {error}");
                 let refusal = refusal_of(&error);
                 if refusal == ReportRefusal::NotRegistered {
-                    forgotten.notify_one();
+                    session.forgotten.notify_one();
                 }
                 refusal
             })
@@ -180,7 +169,6 @@ struct Join {
     target: Peer,
     session: Shared,
     leaving: Leaving,
-    forgotten: Forgotten,
     report: Recipient<RunnerReport>,
 }
 
@@ -285,12 +273,18 @@ impl Join {
             None => courier,
         };
         let heartbeat_ms = registered.heartbeat_ms.max(MIN_HEARTBEAT_MS);
-        Ok(Session { courier, registration: registered.registration, heartbeat_ms, fence: registered.fence })
+        Ok(Session {
+            courier,
+            registration: registered.registration,
+            heartbeat_ms,
+            fence: registered.fence,
+            forgotten: Rc::default(),
+        })
     }
 
     /// Carries orders. A coordinator that does not answer may be the same one soon: nothing is given up for that.
     async fn carry(&self, session: Session) -> Ended {
-        let Session { courier, registration, .. } = session;
+        let Session { courier, registration, forgotten, .. } = session;
         let (node, incarnation) = (self.side.runner.id, registration.incarnation);
         let (mut seen, mut answers, mut pauses) = (0, Vec::new(), Pauses::default());
         let mut told: Option<RoomFacts> = None;
@@ -302,7 +296,7 @@ impl Join {
             let hold = Duration::from_millis(MAX_HOLD_MS);
             let taken: Result<OrdersAnswer, CourierError> = tokio::select! {
                 taken = courier.post(wire::ORDERS, &body, hold) => taken,
-                () = self.forgotten.notified() => {
+                () = forgotten.notified() => {
                     return Ended::Unregistered("it does not know it any more".into());
                 }
             };

@@ -145,17 +145,21 @@ impl Coordinator {
 
     /// These were never handed to the node: they wait again, for any.
     fn take_back(&mut self, id: NodeId, attempts: Vec<AttemptId>, ctx: &mut Context<Self>) {
-        let mut jobs = Vec::new();
+        let (mut jobs, mut released) = (Vec::new(), HashMap::new());
         for attempt in attempts {
             let Some(node) = self.nodes.get_mut(&id).filter(|node| node.link.holds(attempt)) else {
                 continue;
             };
             node.link.settle(attempt);
+            if node.announced {
+                // Whoever is announced later is with the slots that it has then.
+                *released.entry(node.link.incarnation()).or_default() += 1;
+            }
             jobs.extend(self.give_back(attempt, "the runner did not come for it".into()));
         }
-        if !jobs.is_empty() {
-            self.ask_scheduler(vec![Ask::Requeue { jobs }], ctx);
-        }
+        let release = |(incarnation, count)| Ask::Release { node: id, incarnation, count };
+        let asks = released.into_iter().map(release);
+        self.ask_scheduler(asks.chain((!jobs.is_empty()).then_some(Ask::Requeue { jobs })).collect(), ctx);
         self.flush(ctx);
     }
 

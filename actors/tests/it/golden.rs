@@ -50,6 +50,18 @@ fn reports_from_before_stages_are_still_read() {
     }
 }
 
+/// Nodes that end nothing by themselves when they have lost their coordinator.
+#[test]
+fn reports_from_before_fences_are_still_read() {
+    let sample = include_str!("golden/report_before_fences.json");
+    let report: Report = serde_json::from_str(sample).expect("the sample can still be read");
+    let fenced = report.finished.iter().filter_map(|result| match result.end {
+        AttemptEnd::Lost { fenced, .. } => Some(fenced),
+        _ => None,
+    });
+    assert_eq!(fenced.collect::<Vec<_>>(), [false]);
+}
+
 /// Nodes that keep no artifacts.
 #[test]
 fn reports_from_before_artifacts_are_still_read() {

@@ -183,6 +183,52 @@ fn a_runner_that_is_told_to_end_leaves_nothing_that_waits() {
 }
 
 #[test]
+fn a_keeper_that_is_slow_to_answer_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = Pair::new(folder.path(), Dials::Runner);
+    let mut node = pair.start();
+    let evidence = folder.path().join("evidence");
+    let id = pair.coordinator.submit(&noted(&evidence, 5.0));
+    pair.coordinator.until(&id, "running");
+    let keepers = node.keeper_pids();
+    let tell =
+        |signal| keepers.iter().for_each(|keeper| drop(rustix::process::kill_process(*keeper, signal)));
+    tell(Signal::STOP);
+    node.kill();
+    let _node = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(2_500));
+            tell(Signal::CONT);
+        });
+        pair.start()
+    });
+    let job = pair.coordinator.until(&id, "completed");
+    assert_eq!((&job["attempts"], history(&evidence)[&id]), (&json!([]), (1, 1)), "{job}");
+}
+
+#[test]
+fn strangers_at_the_door_are_in_nobodys_way_for_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = Pair::new(folder.path(), Dials::Runner);
+    let mut node = pair.start();
+    let evidence = folder.path().join("evidence");
+    let id = pair.coordinator.submit(&noted(&evidence, 4.0));
+    pair.coordinator.until(&id, "running");
+    node.kill();
+    until("it does not wait", || doors(&node) == 1);
+    let entries = std::fs::read_dir(node.data_dir.join("slots")).unwrap().flatten();
+    let door = entries.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|it| it == "door"));
+    let door = door.unwrap();
+    let silent: Vec<_> = (0..8).map(|_| std::os::unix::net::UnixStream::connect(&door).unwrap()).collect();
+    let mut talker = std::os::unix::net::UnixStream::connect(&door).unwrap();
+    std::io::Write::write_all(&mut talker, b"xyz").unwrap();
+    let _node = pair.start();
+    drop(silent);
+    let job = pair.coordinator.until(&id, "completed");
+    assert_eq!((&job["attempts"], history(&evidence)[&id]), (&json!([]), (1, 1)), "{job}");
+}
+
+#[test]
 fn with_fewer_slots_the_jobs_beyond_them_end_and_that_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let mut pair = Pair::new(folder.path(), Dials::Runner);
