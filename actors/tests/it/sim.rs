@@ -14,7 +14,8 @@
 //! - I5 no attempt is started twice, a job with `on_lost: never` once only, nothing after it was given back or counted as
 //!   gone, nothing beside a living attempt of the same node; nothing counts as gone while it runs, or while its result is
 //!   on its node's disk.
-//! - I6 belongs to `on_disconnect: kill`, which is not there yet; only its inequality is checked (`link::liveness`).
+//! - I6 (`on_disconnect: kill`) rests on time and on keepers, which are not simulated: its inequality is checked in
+//!   `link::liveness`, and what really runs by the root crate's `remote::fence`.
 //! - I7 a node holds no more than slots and prefetch, and starts nothing without a slot or while it drains (`node`).
 //! - I8 long after the faults every job has ended; I10 and no node, link or disk holds a result of it (`world`).
 //! - I9 the queue holds exactly the jobs that wait, and the records nothing but what was submitted.

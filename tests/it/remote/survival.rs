@@ -191,8 +191,7 @@ fn a_keeper_that_is_slow_to_answer_is_waited_for() {
     let id = pair.coordinator.submit(&noted(&evidence, 5.0));
     pair.coordinator.until(&id, "running");
     let keepers = node.keeper_pids();
-    let tell =
-        |signal| keepers.iter().for_each(|keeper| drop(rustix::process::kill_process(*keeper, signal)));
+    let tell = |signal| keepers.iter().for_each(|keeper| _ = rustix::process::kill_process(*keeper, signal));
     tell(Signal::STOP);
     node.kill();
     let _node = std::thread::scope(|scope| {
